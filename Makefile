@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: MIT
+# One target for each thing a contributor does. `make run` and `make test` start from a bare clone.
+# All compiler flags live in setup.py; this file never repeats one.
+
+PYTHON ?= python3
+VENV   := .venv
+PY     := $(VENV)/bin/python
+HOST   ?= 127.0.0.1
+PORT   ?= 8000
+WORKERS ?= 4
+
+C_FILES   := $(wildcard asgiserver/core/*.[ch] asgiserver/core/*/*.[ch] jsrt/core/*.[ch])
+CXX_FILES := $(wildcard jsrt/v8/*.cc jsrt/v8/*.h jsrt/v8/*.hh)
+REACT     := examples/react_ssr/build/server.js
+
+.PHONY: help setup build run test unit-c leak asan bench bench-seed bench-js lint format clean distclean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make run         the demo: React rendered inside FastAPI, $(WORKERS) workers, http://$(HOST):$(PORT)/"
+	@echo "make test        all tests: unit, C unit, integration on real sockets, examples"
+	@echo "make lint        the gate for style and static analysis; make format mends what it can"
+	@echo "make asan leak   the tests under AddressSanitizer and UBSan; the leak checks"
+	@echo "make bench       micro-benchmarks; make bench-seed compares with uvicorn + never_jscore"
+	@echo "make setup       system packages, $(VENV), both extensions (every target does this first)"
+
+# ---- set-up -------------------------------------------------------------------------------------
+
+setup: $(VENV)/installed
+
+$(VENV)/installed: pyproject.toml tools/setup-system
+	PYTHON=$(PYTHON) tools/setup-system
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "casgi needs Python 3.11 or later, this is " + sys.version)'
+	test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install -q -U pip "setuptools>=77" wheel
+	$(PY) -m pip install -q --no-build-isolation -e .[dev]
+	touch $@
+
+build: setup
+	$(PY) setup.py -q build_ext --inplace
+
+$(REACT): $(wildcard examples/react_ssr/src/*) examples/react_ssr/package.json tools/build-react tools/npm | setup
+	tools/build-react
+
+# ---- run and test -------------------------------------------------------------------------------
+
+run: build $(REACT)
+	$(VENV)/bin/casgi examples.react_ssr.app:app --host $(HOST) --port $(PORT) --workers $(WORKERS) \
+	  --js $(REACT) --js examples/fastapi_js/lib.js
+
+test: build $(REACT)
+	$(PY) -X dev -m pytest tests $(PYTEST)
+
+unit-c: build
+	$(PY) -m pytest -q tests/unit -k "c_unit or jsv8 or wire"
+
+leak: build
+	$(PY) -m pytest -q tests/leak $(PYTEST)
+
+# The same tests over extensions built with sanitizers, in a private build folder.
+asan: setup $(REACT)
+	CASGI_BUILD_TAG=asan CASGI_SANITIZE=address $(PY) setup.py -q build_ext
+	tools/with-asan $(PY) -m pytest -q tests/unit tests/js tests/integration tests/conformance $(PYTEST)
+
+# ---- measure ------------------------------------------------------------------------------------
+
+bench: bench-js
+	$(PY) tests/bench/loop_bench.py
+
+bench-js: build
+	$(PY) tests/bench/js_micro.py
+
+bench-seed: build
+	$(PY) tests/bench/seed.py --json build/bench-seed.json $(BENCH)
+
+# ---- gates --------------------------------------------------------------------------------------
+
+lint: setup
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	tools/lint-c $(C_FILES) $(CXX_FILES)
+
+format: setup
+	$(PY) -m ruff check --fix -q .
+	$(PY) -m ruff format -q .
+	clang-format -i $(C_FILES) $(CXX_FILES)
+
+clean:
+	rm -rf build/temp build/tag-* build/lib build/llhttp asgiserver/*.so jsrt/*.so *.egg-info
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+distclean: clean
+	rm -rf build $(VENV) examples/react_ssr/build examples/react_ssr/node_modules

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * jsv8.h: the C ABI between Python's side (jsrt/core, C) and V8's side (jsrt/v8, C++).
+ *
+ * The only header both sides see. No V8 type, no C++ type, no Python type and no exception
+ * crosses it. Everything here returns a jsv8_status_t or plain data; what V8 throws arrives as
+ * a jsv8_error_t. Functions are grouped by the file that defines them.
+ *
+ * Invariants
+ *   1. An isolate is entered by one thread at a time. Every function that takes an isolate or a
+ *      ref opens the scopes it needs (Locker when locking is on, Isolate, HandleScope, Context)
+ *      and closes them before it returns; nesting on one thread is allowed.
+ *   2. Locking is off until jsv8_locking_on(): then a call costs no Locker. It goes on, for the
+ *      rest of the process, before a second thread enters any isolate, when an isolate is
+ *      pinned, and (jsv8_lock_current) before a thread that is inside an isolate lets other
+ *      threads run. V8 checks the lock of every isolate once any Locker was used.
+ *   3. Data that a result or an error points to lives in a buffer of the isolate, until the next
+ *      call on that isolate.
+ *   4. The caller's data is read during the call only; nothing of it is kept.
+ *   5. A heap limit that was hit condemns the isolate: every later call returns
+ *      JSV8_HEAP_LIMIT; only jsv8_isolate_free is left to do.
+ *
+ * Thread marks: [home] the thread that may enter the isolate now, [any] every thread.
+ */
+#ifndef JSV8_H
+#define JSV8_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct uv_loop_s uv_loop_t;
+typedef struct jsv8_isolate jsv8_isolate_t;   /* opaque: defined in isolate.cc */
+typedef struct jsv8_ref jsv8_ref_t;           /* opaque: a persistent handle, value.cc */
+
+typedef enum {
+    JSV8_OK = 0,
+    JSV8_EXCEPTION,    /* JavaScript threw (or a syntax error): error is filled in */
+    JSV8_PENDING,      /* a promise that waits: result holds it as JSV8_REF */
+    JSV8_TERMINATED,   /* jsv8_terminate() stopped it; the isolate goes on */
+    JSV8_HEAP_LIMIT,   /* the heap limit was hit; the isolate is condemned */
+    JSV8_CONVERSION,   /* a value has no plain-data form (function, symbol, proxy...): error */
+    JSV8_NOT_FOUND,    /* no such global function: error.message names it */
+    JSV8_NO_MEMORY,
+    JSV8_UNSUPPORTED   /* V8 or Node could not be started: error.message says why */
+} jsv8_status_t;
+
+typedef enum {
+    JSV8_UNDEFINED = 0,
+    JSV8_NULL,
+    JSV8_BOOL,         /* u.boolean */
+    JSV8_INT,          /* u.integer, within +-2^53: becomes a Number */
+    JSV8_NUMBER,       /* u.number */
+    JSV8_LATIN1,       /* u.text: one byte a character */
+    JSV8_UTF16,        /* u.text: length in 16-bit units, 2-aligned; surrogates may be alone */
+    JSV8_BYTES,        /* u.text: in: becomes a Uint8Array; out: ArrayBuffer or any view */
+    JSV8_BIGINT,       /* u.bigint: little-endian 64-bit words of the magnitude */
+    JSV8_DATE,         /* u.number: milliseconds since the epoch, may be NaN */
+    JSV8_JSON_LATIN1,  /* in only, u.text: JSON text to parse */
+    JSV8_JSON_UTF16,   /* in only */
+    JSV8_WIRE,         /* u.text: a value in V8's serialization format (see wire.h) */
+    JSV8_REF           /* u.ref: in: borrowed; out: owned by the caller (jsv8_ref_free) */
+} jsv8_tag_t;
+
+typedef struct {
+    jsv8_tag_t tag;
+    union {
+        int boolean;
+        int64_t integer;
+        double number;
+        struct { const void *data; size_t length; } text;
+        struct { const uint64_t *words; int count; int negative; } bigint;
+        jsv8_ref_t *ref;
+    } u;
+} jsv8_value_t;
+
+/* Texts are UTF-8 (lone surrogates as U+FFFD), never NULL; "" where there is nothing to say. */
+typedef struct {
+    const char *name;          /* "TypeError", "SyntaxError"; the constructor's name of a thrown
+                                  object; "" for a thrown primitive */
+    const char *message;       /* error.message, or String(value) of anything else */
+    const char *stack;         /* error.stack */
+    const char *filename;
+    const char *source_line;   /* the line of source the error points at */
+    int line, column, end_column;   /* 1-based line, 0-based columns; 0 where unknown */
+    jsv8_value_t value;        /* the thrown value itself, JSV8_UNDEFINED where it is not plain */
+} jsv8_error_t;
+
+typedef enum { JSV8_PROFILE_BARE, JSV8_PROFILE_WEB, JSV8_PROFILE_NODE } jsv8_profile_t;
+
+/* ---- platform.cc: V8 and Node of this process -------------------------------------------- */
+
+/* Starts V8 and Node's platform once; later calls return the first one's outcome. Not before a
+ * fork: its threads do not survive one. share_dir: a folder that holds nodejs/ (Debian's
+ * libnode reads five of its own JS files from /usr/share/nodejs) to use where the system has
+ * none, or NULL. error: filled in on failure, static storage. [any, one at a time] */
+jsv8_status_t jsv8_process_start(const char *share_dir, jsv8_error_t *error);
+/* Stops the platform's threads; no isolate may be alive. Nothing can be started again. */
+void jsv8_process_stop(void);
+/* 1 in a child forked after jsv8_process_start: every other function is forbidden there. */
+int jsv8_process_forked(void);
+const char *jsv8_v8_version(void);      /* "10.2.154.26-node.36" */
+const char *jsv8_node_version(void);    /* "18.20.4" */
+
+/* ---- isolate.cc, limit.cc ---------------------------------------------------------------- */
+
+typedef struct {
+    jsv8_profile_t profile;
+    uv_loop_t *loop;           /* borrowed until jsv8_isolate_free: Node's handles and the
+                                  platform's tasks of this isolate live on it */
+    size_t heap_limit;         /* bytes of JS heap, ArrayBuffers counted apart with the same
+                                  bound; 0: V8's default */
+    int pinned;                /* the creating thread stays inside the isolate, Locker held, until
+                                  jsv8_isolate_free on that thread: needed where loop is run by
+                                  somebody else, since Node enters JS from loop callbacks */
+    /* An exception that no JavaScript caught in a loop callback or a promise. May be NULL.
+     * Called inside the isolate; must not call back into it. */
+    void (*on_unhandled)(void *user, const jsv8_error_t *error);
+    void *user;
+} jsv8_isolate_config_t;
+
+jsv8_status_t jsv8_isolate_new(const jsv8_isolate_config_t *config, jsv8_isolate_t **out,
+                               jsv8_error_t *error);
+/* Stops the Node environment, closes its handles (running the loop as needed), frees all.
+ * refs of it that are still held become empty, and may be freed later. [home] */
+void jsv8_isolate_free(jsv8_isolate_t *isolate);
+
+/* See invariant 2. Neither can be undone. */
+void jsv8_locking_on(void);
+int jsv8_locking_is_on(void);
+/* Inside a call, on the thread that runs it (from an interrupt or an on_settled callback): takes
+ * the isolate's Locker for the rest of the outermost call if it is not held. [home] */
+void jsv8_lock_current(jsv8_isolate_t *isolate);
+
+/* The lowest address this thread's stack may reach in JS: set at entry when the thread changes.
+ * 0: V8's own guess. The shim reads the thread's real bounds (pthread_getattr_np), leaves a
+ * reserve of 256 KiB (a quarter of small stacks), and caches them per thread. */
+
+/* Makes the running or next call on the isolate end with JSV8_TERMINATED. [any] */
+void jsv8_terminate(jsv8_isolate_t *isolate);
+/* Takes back a termination that came too late to stop anything. [home] */
+void jsv8_terminate_cancel(jsv8_isolate_t *isolate);
+/* Calls callback soon on the thread that runs JS in the isolate, between two JS steps; it must
+ * not run JS. It is called at the latest during the next call. [any] */
+void jsv8_interrupt(jsv8_isolate_t *isolate,
+                    void (*callback)(jsv8_isolate_t *isolate, void *user), void *user);
+
+typedef struct {
+    size_t heap_used, heap_total, heap_limit, external, malloced, contexts;
+} jsv8_heap_stats_t;
+void jsv8_heap_stats(jsv8_isolate_t *isolate, jsv8_heap_stats_t *out);           /* [home] */
+void jsv8_collect(jsv8_isolate_t *isolate);   /* full GC: memory pressure notice. [home] */
+
+/* ---- context.cc: running code -------------------------------------------------------------- */
+
+typedef enum {
+    JSV8_KEEP_SCOPE = 0,   /* a global script: let/const/class/function declarations stay */
+    JSV8_OWN_SCOPE = 1     /* declarations do not reach the global scope (indirect-eval-like
+                              function scope; the last expression's value is the result) */
+} jsv8_scope_t;
+/* How a result is delivered; an ordinary value is delivered alike in each. */
+typedef enum {
+    JSV8_SETTLE = 0,   /* a promise: microtasks are drained, its value or error delivered;
+                          JSV8_PENDING where it still waits */
+    JSV8_RAW = 1,      /* a promise is not looked at: JSV8_REF. Functions, symbols, proxies and
+                          class instances also come as JSV8_REF, not as JSV8_CONVERSION */
+    JSV8_DISCARD = 2   /* the value is not converted: JSV8_UNDEFINED */
+} jsv8_want_t;
+
+/* source: JSV8_LATIN1 or JSV8_UTF16. filename: UTF-8. */
+jsv8_status_t jsv8_run(jsv8_isolate_t *isolate, const jsv8_value_t *source, const char *filename,
+                       jsv8_scope_t scope, jsv8_want_t want, jsv8_value_t *result,
+                       jsv8_error_t *error);
+
+/* ---- call.cc -------------------------------------------------------------------------------- */
+
+/* Finds a function: a global's name or a dotted path ("lib.sign"; `this` is then lib). Looks at
+ * the global scope's let/const/class bindings too. name is data, never evaluated as source. */
+jsv8_status_t jsv8_function(jsv8_isolate_t *isolate, const char *name, size_t length,
+                            jsv8_ref_t **out, jsv8_error_t *error);
+/* Calls a held function; the fast path. argc <= 65,535. After the outermost call microtasks (and
+ * Node's ticks) are drained. */
+jsv8_status_t jsv8_call(jsv8_ref_t *function, size_t argc, const jsv8_value_t *argv,
+                        jsv8_want_t want, jsv8_value_t *result, jsv8_error_t *error);
+
+/* ---- promise.cc ------------------------------------------------------------------------------ */
+
+/* Drains microtasks, then looks: JSV8_PENDING, or as jsv8_call does with JSV8_SETTLE. */
+jsv8_status_t jsv8_promise_result(jsv8_ref_t *promise, jsv8_value_t *result, jsv8_error_t *error);
+/* Calls on_settled once, from a microtask, inside the isolate: result where status is JSV8_OK,
+ * error otherwise, both valid during the callback. It must not run JS. If the isolate is freed
+ * first, on_settled is called with JSV8_TERMINATED (and nothing else may be touched). */
+typedef void (*jsv8_settled_t)(void *user, jsv8_status_t status, const jsv8_value_t *result,
+                               const jsv8_error_t *error);
+jsv8_status_t jsv8_promise_then(jsv8_ref_t *promise, jsv8_settled_t on_settled, void *user);
+
+/* ---- value.cc --------------------------------------------------------------------------------- */
+
+void jsv8_ref_free(jsv8_ref_t *ref);             /* [any]: released at the next entry, NULL ok */
+jsv8_isolate_t *jsv8_ref_isolate(const jsv8_ref_t *ref);   /* NULL once the isolate is freed */
+size_t jsv8_live_refs(void);                     /* for leak tests. [any] */
+size_t jsv8_live_isolates(void);
+
+/* ---- node_env.cc: an isolate's own loop --------------------------------------------------------- */
+
+/* One turn (wait: 0 never blocks, 1 may block for the next event) of the isolate's loop with the
+ * isolate entered, then Node's ticks and the platform's tasks. Returns 1 while something there
+ * is alive. Not for pinned isolates. [home] */
+int jsv8_turn(jsv8_isolate_t *isolate, int wait);
+/* Called around the blocking wait of jsv8_turn(1), Locker held, isolate left: to let other threads
+ * run meanwhile (PyEval_SaveThread). Set once per process. */
+void jsv8_set_blocking_hooks(void (*before)(void), void (*after)(void));
+
+/* Benchmark only: n calls of f(1, 2) as V8 makes them, nothing else inside the timed part.
+ * Returns nanoseconds for one. */
+double jsv8_raw_call_ns(jsv8_ref_t *function, size_t n);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
