@@ -173,6 +173,7 @@ def asgiserver_extension() -> Extension:
         "asgiserver._core",
         sources=sources + llhttp_sources,
         depends=glob.glob("asgiserver/core/**/*.h", recursive=True),
+        define_macros=[("LLHTTP_STRICT_MODE", "1")],  # llhttp 8; later versions know no other
         extra_compile_args=common_flags(),
         extra_link_args=[*LINK, "-Wl,--exclude-libs,ALL", "-Wl,--as-needed"],
         **flags,

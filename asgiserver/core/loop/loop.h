@@ -54,15 +54,17 @@ asgi_loop_uv(LoopObject *loop)
     return ((asgi_loop_head_t *)loop)->uv;
 }
 
+/* The part of asgi_loop_acquire that is not inline: only where this poll put the GIL down. Does
+ * nothing if the thread holds it again by PyGILState_Ensure (another owner's uv callback, calling
+ * Python that calls us): that one's PyGILState_Release puts it down. */
+void asgi_loop_restore(LoopObject *loop);
+
 /* Thread: loop. Takes the GIL if this poll put it down; cheap otherwise. */
 static inline void
 asgi_loop_acquire(LoopObject *loop)
 {
-    asgi_loop_head_t *head = (asgi_loop_head_t *)loop;
-    if (head->released != NULL) {
-        PyThreadState *released = head->released;
-        head->released = NULL;
-        PyEval_RestoreThread(released);
+    if (((asgi_loop_head_t *)loop)->released != NULL) {
+        asgi_loop_restore(loop);
     }
 }
 
@@ -72,7 +74,15 @@ int asgi_loop_soon(LoopObject *loop, PyObject *callable, PyObject *arg, PyObject
 /* Queues a C function once; queued twice it still runs once. Thread: loop, GIL held or not. */
 void asgi_loop_soon_c(LoopObject *loop, asgi_soon_t *soon);
 void asgi_loop_soon_cancel(LoopObject *loop, asgi_soon_t *soon);
+/* Hooks run once, in order, right before the next poll. While callbacks are ready the loop may
+ * take a few turns (50 us at most) between two polls: writes of several turns go out together.
+ * Also run when run_forever() ends. */
 void asgi_loop_before_poll(LoopObject *loop, asgi_hook_t *hook);
+/* Run when the loop is closed (GIL held), for owners of uv handles to uv_close() them: close()
+ * then runs the uv loop until their close callbacks are through. A hook that was never cancelled
+ * is unlinked before it runs. */
+void asgi_loop_at_close(LoopObject *loop, asgi_hook_t *hook);
+/* Takes a hook out of either list; one that is in none may be given. */
 void asgi_loop_hook_cancel(LoopObject *loop, asgi_hook_t *hook);
 
 /* Hands the pending exception to loop.call_exception_handler({"message": message, "exception": e}).

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * scope.c: the http scope, key by key as uvicorn makes it; see scope.h.
+ *
+ * A scope starts as a copy of the server's template, which has all keys in uvicorn's order and the
+ * values that do not change; the others are overwritten. Method names, versions and the names of
+ * common headers are shared objects; values are made anew.
+ */
+#include "asgi/scope.h"
+
+#include "asgi/accesslog.h"
+#include "base/utf8.h"
+
+PyObject *
+asgi_scope_template(asgi_server_t *server, PyObject *scheme)
+{
+    struct asgi_server_state *own = server->state->server;
+    PyObject *keys[] = {own->str_type, own->str_asgi, own->str_http_version, own->str_server,
+                        own->str_client, own->str_scheme, own->str_root_path, own->str_headers,
+                        own->str_state, own->str_method, own->str_path, own->str_raw_path,
+                        own->str_query_string};
+    PyObject *values[] = {own->str_http, Py_None, own->str_v11, Py_None, Py_None, scheme,
+                          server->root_path, Py_None, Py_None, Py_None, Py_None, Py_None,
+                          own->empty_bytes};
+    PyObject *scope = PyDict_New();
+
+    for (size_t i = 0; scope != NULL && i < sizeof keys / sizeof *keys; i++) {
+        if (PyDict_SetItem(scope, keys[i], values[i]) < 0)
+            Py_CLEAR(scope);
+    }
+    return scope;
+}
+
+PyObject *
+asgi_scope_method(asgi_server_t *server, unsigned method)
+{
+    struct asgi_server_state *own = server->state->server;
+
+    if (method >= ASGI_MAX_METHODS) {
+        PyErr_SetString(PyExc_SystemError, "unknown HTTP method number");
+        return NULL;
+    }
+    if (own->methods[method] == NULL)
+        own->methods[method] = PyUnicode_InternFromString(
+            llhttp_method_name((llhttp_method_t)method));
+    return own->methods[method];
+}
+
+PyObject *
+asgi_scope_headers(asgi_server_t *server, const asgi_http1_t *http1, const char *head)
+{
+    struct asgi_server_state *own = server->state->server;
+    PyObject *list = PyList_New(http1->field_count);
+
+    if (list == NULL)
+        return NULL;
+    for (uint32_t i = 0; i < http1->field_count; i++) {
+        const asgi_http1_field_t *field = &http1->fields[i];
+        PyObject *name, *value, *pair = PyTuple_New(2);
+
+        if (field->id != ASGI_HEADER_OTHER) {
+            name = Py_NewRef(own->header_names[field->id]);
+        }
+        else {
+            name = PyBytes_FromStringAndSize(NULL, field->name_size);
+            /* The parser has checked the name, this only writes it in lower case. */
+            if (name != NULL && asgi_header_name(head + field->name, field->name_size,
+                                                 PyBytes_AS_STRING(name)) < 0)
+                Py_CLEAR(name);
+        }
+        value = PyBytes_FromStringAndSize(head + field->value, field->value_size);
+        if (pair == NULL || name == NULL || value == NULL) {
+            if (!PyErr_Occurred())
+                PyErr_SetString(PyExc_SystemError, "unchecked header name");
+            Py_XDECREF(pair);
+            Py_XDECREF(name);
+            Py_XDECREF(value);
+            Py_DECREF(list);
+            return NULL;
+        }
+        PyTuple_SET_ITEM(pair, 0, name);
+        PyTuple_SET_ITEM(pair, 1, value);
+        PyList_SET_ITEM(list, i, pair);
+    }
+    return list;
+}
+
+/* root_path + the percent-decoded path. Returns: new str. */
+static PyObject *
+decoded_path(asgi_server_t *server, asgi_slice_t path)
+{
+    PyObject *text, *full;
+
+    if (path.size == 0 || memchr(path.data, '%', path.size) == NULL) {
+        text = PyUnicode_New((Py_ssize_t)path.size, 127);
+        if (text != NULL)
+            memcpy(PyUnicode_1BYTE_DATA(text), path.data, path.size);
+    }
+    else {
+        char small[512], *bytes = small;
+        if (path.size > sizeof small && (bytes = PyMem_Malloc(path.size)) == NULL)
+            return PyErr_NoMemory();
+        text = PyUnicode_DecodeUTF8(
+            bytes, (Py_ssize_t)asgi_percent_decode(path.data, path.size, bytes), "replace");
+        if (bytes != small)
+            PyMem_Free(bytes);
+    }
+    if (text == NULL || PyUnicode_GET_LENGTH(server->root_path) == 0)
+        return text;
+    full = PyUnicode_Concat(server->root_path, text);
+    Py_DECREF(text);
+    return full;
+}
+
+static PyObject *
+raw_path(asgi_server_t *server, asgi_slice_t path)
+{
+    Py_ssize_t root = PyBytes_GET_SIZE(server->root_path_bytes);
+    PyObject *raw = PyBytes_FromStringAndSize(NULL, root + (Py_ssize_t)path.size);
+
+    if (raw != NULL) {
+        memcpy(PyBytes_AS_STRING(raw), PyBytes_AS_STRING(server->root_path_bytes), (size_t)root);
+        memcpy(PyBytes_AS_STRING(raw) + root, path.data, path.size);
+    }
+    return raw;
+}
+
+/* Steals: value (NULL fails). */
+static int
+put(PyObject *scope, PyObject *key, PyObject *value)
+{
+    int rc = value != NULL ? PyDict_SetItem(scope, key, value) : -1;
+
+    Py_XDECREF(value);
+    return rc;
+}
+
+int
+asgi_scope_build(asgi_conn_t *conn, const char *head, CycleObject *cycle)
+{
+    asgi_server_t *server = conn->server;
+    struct asgi_server_state *own = server->state->server;
+    const asgi_http1_t *http1 = &conn->http1;
+    asgi_slice_t path, query;
+    PyObject *scope;
+
+    if (asgi_http1_split_target(http1, head, &path, &query) < 0)
+        return ASGI_ERR_SYNTAX;
+    if (asgi_accesslog_note(cycle, path, query) < 0)
+        return -1;
+    scope = cycle->scope = PyDict_Copy(server->scope);
+    if (scope == NULL || put(scope, own->str_asgi, PyDict_Copy(server->asgi)) < 0
+        || (http1->minor == 0 && PyDict_SetItem(scope, own->str_http_version, own->str_v10) < 0)
+        || put(scope, own->str_server, Py_XNewRef(asgi_conn_local(conn))) < 0
+        || put(scope, own->str_client, Py_XNewRef(asgi_conn_client(conn))) < 0
+        || put(scope, own->str_headers, asgi_scope_headers(server, http1, head)) < 0
+        || put(scope, own->str_state, PyDict_Copy(server->app_state)) < 0
+        || put(scope, own->str_method, Py_XNewRef(asgi_scope_method(server, http1->method))) < 0
+        || put(scope, own->str_path, decoded_path(server, path)) < 0
+        || put(scope, own->str_raw_path, raw_path(server, path)) < 0)
+        return -1;
+    if (query.size > 0
+        && put(scope, own->str_query_string,
+               PyBytes_FromStringAndSize(query.data, (Py_ssize_t)query.size)) < 0)
+        return -1;
+    return 0;
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * scope.h: the ASGI scope of an HTTP request.
+ */
+#ifndef ASGI_SCOPE_H
+#define ASGI_SCOPE_H
+
+#include "asgi/cycle.h"
+#include "asgi/server.h"
+
+/* The dict every http scope of a server starts from. Returns: new, or NULL with an exception. */
+PyObject *asgi_scope_template(asgi_server_t *server, PyObject *scheme);
+
+/* Builds cycle->scope from the head conn->http1 has just parsed at `head`. Returns 0, -1 with an
+ * exception, or ASGI_ERR_SYNTAX for a target that has no path (no exception). */
+int asgi_scope_build(asgi_conn_t *conn, const char *head, CycleObject *cycle);
+
+/* Returns: borrowed str of a method by llhttp's number, or NULL with an exception. */
+PyObject *asgi_scope_method(asgi_server_t *server, unsigned method);
+
+/* Returns: new list of (name, value) bytes tuples of the head. */
+PyObject *asgi_scope_headers(asgi_server_t *server, const asgi_http1_t *http1, const char *head);
+
+#endif

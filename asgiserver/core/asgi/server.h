@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * server.h: _core.Server, and the module state that net/ and asgi/ share.
+ *
+ * One Server serves one ASGI app on one loop. It owns its listeners, its connections and the
+ * exchanges (cycles) under way; each of these points back at it without a reference, so while
+ * there is any of them the Server holds one reference to itself (asgi_server_hold/release).
+ * Closing the loop aborts it through the loop's at-close hook.
+ */
+#ifndef ASGI_SERVER_H
+#define ASGI_SERVER_H
+
+#include "loop/loop.h"
+#include "state.h"
+
+#include "asgi/awaitable.h"
+#include "base/buf.h"
+#include "base/list.h"
+#include "base/pool.h"
+#include "net/deadline.h"
+#include "proto/headers.h"
+
+#define ASGI_MAX_METHODS 64
+
+/* Interned names, by the text itself. */
+#define ASGI_SERVER_STRINGS(X) \
+    X(type, "type") X(asgi, "asgi") X(http_version, "http_version") X(server, "server") \
+    X(client, "client") X(scheme, "scheme") X(root_path, "root_path") X(headers, "headers") \
+    X(state, "state") X(method, "method") X(path, "path") X(raw_path, "raw_path") \
+    X(query_string, "query_string") X(status, "status") X(body, "body") \
+    X(more_body, "more_body") X(http, "http") X(http_request, "http.request") \
+    X(http_disconnect, "http.disconnect") X(response_start, "http.response.start") \
+    X(response_body, "http.response.body") X(v10, "1.0") X(v11, "1.1") \
+    X(set_result, "set_result") X(done, "done") X(cancel, "cancel") X(throw_, "throw") \
+    X(close, "close") X(task_name, "asgi-request")
+
+/* Owned by struct asgi_state through its field `server`. */
+struct asgi_server_state {
+    PyTypeObject *ServerType;
+    PyTypeObject *CycleType;
+    PyTypeObject *AwaitableType;
+    PyObject *ready;                    /* the awaitable that is done, giving None */
+    PyObject *CancelledError;
+    PyObject *future_kwnames;           /* ("loop",) */
+    PyObject *task_kwnames;             /* ("loop", "context", "name") */
+    PyObject *empty_bytes;
+    PyObject *log_format;
+    PyObject *header_names[ASGI_HEADER_COUNT];
+    PyObject *methods[ASGI_MAX_METHODS];   /* str by llhttp's number; NULL until first used */
+#define ASGI_SERVER_STRING_FIELD(name, text) PyObject *str_##name;
+    ASGI_SERVER_STRINGS(ASGI_SERVER_STRING_FIELD)
+#undef ASGI_SERVER_STRING_FIELD
+};
+
+typedef struct asgi_server {
+    PyObject_HEAD
+    struct asgi_state *state;           /* borrowed: the module's, kept by our type */
+    LoopObject *loop;                   /* owned */
+    PyObject *app;                      /* owned */
+    PyObject *app_state;                /* owned dict, shallow-copied into each scope */
+    PyObject *access_log;               /* owned callable or NULL */
+    PyObject *error_log;                /* owned callable or NULL */
+    PyObject *on_max_requests;          /* owned callable or NULL; dropped once called */
+    PyObject *context;                  /* owned: copied for each request */
+    PyObject *scope;                    /* owned dict: what every scope starts from */
+    PyObject *asgi;                     /* owned dict, copied into each scope */
+    PyObject *root_path;                /* owned str */
+    PyObject *root_path_bytes;          /* owned bytes */
+
+    asgi_link_t listeners;              /* asgi_listener_t.link */
+    asgi_link_t conns;                  /* asgi_conn_t.link */
+    asgi_link_t cycles;                 /* CycleObject.link, a reference each */
+    asgi_pool_t conn_pool;
+    asgi_deadlines_t deadlines;
+    char *read_buffer;                  /* owned, shared by all streams */
+    asgi_hook_t at_close;
+    size_t held;                        /* listeners + connections + cycles + the timer */
+
+    asgi_buf_t defaults;                /* date, server and configured header lines */
+    size_t date_size, server_size;      /* of the first two; 0: not sent */
+    time_t date_at;
+
+    size_t connections, tasks;
+    unsigned long long total_requests;
+    Py_ssize_t limit_concurrency;       /* -1: none */
+    Py_ssize_t limit_max_requests;      /* -1: none */
+    uint32_t max_header_bytes, max_header_count;
+    uint64_t max_body_bytes;
+    int backlog;
+    bool draining;
+    bool at_close_queued;
+} asgi_server_t;
+
+/* Called by module.c. */
+int asgi_server_exec(PyObject *module, struct asgi_state *state);
+int asgi_server_traverse(struct asgi_state *state, visitproc visit, void *arg);
+void asgi_server_clear(struct asgi_state *state);
+void asgi_server_free(struct asgi_state *state);
+
+/* A listener, connection, cycle or timer begins / ends. release may free the server: GIL held. */
+void asgi_server_hold(asgi_server_t *server);
+void asgi_server_release(asgi_server_t *server);
+
+/* The default header lines, Date brought up to this second. Valid until the next call. */
+asgi_slice_t asgi_server_defaults(asgi_server_t *server);
+
+/* Calls error_log(level, message, exception or None). exception may be NULL; what error_log
+ * raises is reported to the loop. GIL held; nothing is pending afterwards. */
+void asgi_server_log(asgi_server_t *server, int level, const char *message, PyObject *exception);
+
+/* A response went out: counts it, and tells on_max_requests when the limit is reached. */
+void asgi_server_count_request(asgi_server_t *server);
+
+#endif

@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * conn.c: accept, close, deadlines and protocol switch of connections; see conn.h.
+ *
+ * The HTTP/1 side is conn_http1.c. Stream callbacks arrive without the GIL and take it where a
+ * Python object is touched: a connection that sends nothing complete never does.
+ */
+#include "net/conn.h"
+
+#include "asgi/cycle.h"
+#include "asgi/server.h"
+#include "net/conn_http1.h"
+
+#include <arpa/inet.h>
+#include <sys/ioctl.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/* ---- stream events ---- */
+
+static size_t
+on_input(asgi_stream_t *stream, const char *data, size_t size)
+{
+    asgi_conn_t *conn = (asgi_conn_t *)stream;
+
+    if (conn->ending)
+        return size;
+    if (conn->proto != NULL)
+        return conn->proto->on_input(conn, data, size);
+    return asgi_http1_conn_input(conn, data, size);
+}
+
+static void
+on_eof(asgi_stream_t *stream)
+{
+    asgi_conn_t *conn = (asgi_conn_t *)stream;
+
+    if (conn->ending) {
+        if (asgi_stream_pending(stream) == 0)
+            asgi_conn_close(conn);
+        return;
+    }
+    if (conn->proto != NULL)
+        conn->proto->on_eof(conn);
+    else
+        asgi_http1_conn_eof(conn);
+}
+
+static void
+on_broken(asgi_stream_t *stream, int code)
+{
+    asgi_conn_close((asgi_conn_t *)stream);
+}
+
+/* All output of an ending connection is sent. */
+static void
+end_now(asgi_conn_t *conn)
+{
+    bool owes = conn->proto == NULL
+                && (asgi_http1_in_body(&conn->http1) || conn->http1.error != 0
+                    || asgi_buf_size(&conn->stream.in) > 0);
+
+    if (conn->stream.eof || !owes) {
+        asgi_conn_close(conn);
+        return;
+    }
+    if (conn->lingering)
+        return;
+    conn->lingering = true;
+    asgi_stream_shutdown(&conn->stream);
+    asgi_deadline_set(&conn->server->deadlines, &conn->deadline, ASGI_DEADLINE_LINGER);
+    if (asgi_stream_read_start(&conn->stream) < 0)
+        asgi_conn_close(conn);
+}
+
+static void
+on_sent(asgi_stream_t *stream)
+{
+    asgi_conn_t *conn = (asgi_conn_t *)stream;
+
+    if (conn->ending) {
+        if (asgi_stream_pending(stream) == 0)
+            end_now(conn);
+        return;
+    }
+    if (conn->proto != NULL)
+        conn->proto->on_sent(conn);
+    else
+        asgi_http1_conn_sent(conn);
+}
+
+static void
+on_closed(asgi_stream_t *stream)
+{
+    asgi_conn_t *conn = (asgi_conn_t *)stream;
+    asgi_server_t *server = conn->server;
+
+    Py_CLEAR(conn->client);
+    Py_CLEAR(conn->local);
+    asgi_http1_dispose(&conn->http1);
+    asgi_pool_give(&server->conn_pool, conn);
+    ASGI_COUNT(server->state, connections)--;
+    asgi_server_release(server);
+}
+
+static const asgi_stream_events_t events = {
+    .on_input = on_input,
+    .on_eof = on_eof,
+    .on_broken = on_broken,
+    .on_sent = on_sent,
+    .on_closed = on_closed,
+};
+
+/* ---- life ---- */
+
+static void
+on_flush_hook(asgi_hook_t *hook)
+{
+    asgi_conn_flush(ASGI_CONTAINER(hook, asgi_conn_t, flush_hook));
+}
+
+/* fd: the accepted socket, or -1 to take the one that libuv has just accepted. */
+static void
+begin(asgi_listener_t *listener, int fd)
+{
+    asgi_server_t *server = listener->server;
+    asgi_conn_t *conn = asgi_pool_take(&server->conn_pool);
+
+    int rc;
+
+    if (conn == NULL) {
+        if (fd >= 0)
+            close(fd);
+        return;   /* otherwise it stays libuv's, to be accepted later */
+    }
+    memset(conn, 0, offsetof(asgi_conn_t, http1));
+    asgi_link_init(&conn->link);
+    asgi_deadline_init(&conn->deadline);
+    asgi_http1_init(&conn->http1);
+    conn->http1.max_head_bytes = server->max_header_bytes;
+    conn->http1.max_fields = server->max_header_count;
+    conn->http1.max_body_bytes = server->max_body_bytes;
+    conn->server = server;
+    conn->pipe = listener->pipe;
+    conn->flush_hook.run = on_flush_hook;
+    if (asgi_stream_init(&conn->stream, server->loop, server->read_buffer, &events,
+                         listener->pipe) < 0) {
+        asgi_pool_give(&server->conn_pool, conn);
+        if (fd >= 0)
+            close(fd);
+        return;
+    }
+    asgi_server_hold(server);
+    ASGI_COUNT(server->state, connections)++;
+    server->connections++;
+    asgi_list_push(&server->conns, &conn->link);
+    asgi_deadline_set(&server->deadlines, &conn->deadline, ASGI_DEADLINE_HEAD);
+    if (fd < 0)
+        rc = uv_accept(&listener->uv.stream, &conn->stream.uv.stream);
+    else if (listener->pipe)
+        rc = uv_pipe_open(&conn->stream.uv.pipe, fd);
+    else
+        rc = uv_tcp_open(&conn->stream.uv.tcp, fd);
+    if (rc < 0 && fd >= 0)
+        close(fd);
+    if (rc < 0 || asgi_stream_read_start(&conn->stream) < 0)
+        asgi_conn_close(conn);
+}
+
+void
+asgi_conn_accept(asgi_listener_t *listener)
+{
+    begin(listener, -1);
+}
+
+void
+asgi_conn_adopt(asgi_listener_t *listener, int fd)
+{
+    begin(listener, fd);
+}
+
+void
+asgi_conn_detach(asgi_conn_t *conn, bool gone)
+{
+    CycleObject *cycle = conn->cycle;
+
+    if (cycle == NULL)
+        return;
+    conn->cycle = NULL;
+    cycle->conn = NULL;
+    if (gone)
+        cycle->disconnected = true;
+    asgi_cycle_wake_receivers(cycle);
+    asgi_cycle_wake_senders(cycle);
+    Py_DECREF(cycle);
+}
+
+void
+asgi_conn_close(asgi_conn_t *conn)
+{
+    asgi_server_t *server = conn->server;
+
+    if (conn->stream.closing)
+        return;
+    asgi_stream_close(&conn->stream);
+    asgi_link_remove(&conn->link);
+    server->connections--;
+    asgi_deadline_set(&server->deadlines, &conn->deadline, ASGI_DEADLINE_NONE);
+    if (conn->cycle == NULL && conn->proto == NULL && conn->flush_hook.next == NULL)
+        return;
+    asgi_loop_acquire(server->loop);
+    asgi_loop_hook_cancel(server->loop, &conn->flush_hook);
+    if (conn->proto != NULL)
+        conn->proto->on_gone(conn);
+    asgi_conn_detach(conn, true);
+}
+
+void
+asgi_conn_end(asgi_conn_t *conn)
+{
+    if (conn->ending || conn->stream.closing)
+        return;
+    conn->ending = true;
+    asgi_conn_flush(conn);
+    if (conn->stream.closing)
+        return;
+    if (asgi_stream_pending(&conn->stream) == 0) {
+        end_now(conn);
+        return;
+    }
+    conn->write_mark = SIZE_MAX;
+    asgi_deadline_set(&conn->server->deadlines, &conn->deadline, ASGI_DEADLINE_WRITE);
+}
+
+void
+asgi_conn_flush(asgi_conn_t *conn)
+{
+    asgi_stream_flush(&conn->stream, (asgi_slice_t){NULL, 0}, NULL);
+}
+
+void
+asgi_conn_flush_soon(asgi_conn_t *conn)
+{
+    if (!conn->stream.closing && conn->flush_hook.next == NULL)
+        asgi_loop_before_poll(conn->server->loop, &conn->flush_hook);
+}
+
+void
+asgi_conn_upgrade(asgi_conn_t *conn, const asgi_conn_proto_t *proto, void *data)
+{
+    conn->proto = proto;
+    conn->proto_data = data;
+    asgi_deadline_set(&conn->server->deadlines, &conn->deadline, ASGI_DEADLINE_NONE);
+    asgi_stream_replay(&conn->stream);
+    if (asgi_stream_read_start(&conn->stream) < 0)
+        asgi_conn_close(conn);
+}
+
+void
+asgi_conn_shutdown(asgi_conn_t *conn)
+{
+    if (conn->proto != NULL)
+        conn->proto->on_shutdown(conn);
+    else if (conn->cycle != NULL)
+        conn->cycle->out.keep_alive = false;
+    else if (conn->discard || conn->stream.eof)
+        asgi_conn_end(conn);
+    else
+        /* A request may be on its way: a client that keeps its connection busy has sent the next
+         * one already. It is answered, with "Connection: close"; silence ends it soon. */
+        asgi_http1_conn_set_deadline(conn, false);
+}
+
+/* ---- deadlines ---- */
+
+/* Bytes the client has not acknowledged: ours, and those in the socket's buffer. A slow client may
+ * take nothing but the latter for quite a while. */
+static size_t
+unsent_bytes(asgi_conn_t *conn)
+{
+    size_t unsent = uv_stream_get_write_queue_size(&conn->stream.uv.stream);
+    uv_os_fd_t fd;
+    int queued;
+
+    if (uv_fileno(&conn->stream.uv.handle, &fd) == 0 && ioctl(fd, TIOCOUTQ, &queued) == 0)
+        unsent += (size_t)queued;
+    return unsent;
+}
+
+void
+asgi_conn_on_expired(asgi_deadline_t *deadline)
+{
+    asgi_conn_t *conn = ASGI_CONTAINER(deadline, asgi_conn_t, deadline);
+
+    if (deadline->kind == ASGI_DEADLINE_WRITE) {
+        size_t unsent = unsent_bytes(conn);
+        if (unsent < conn->write_mark) {
+            conn->write_mark = unsent;
+            asgi_deadline_set(&conn->server->deadlines, deadline, ASGI_DEADLINE_WRITE);
+            return;
+        }
+    }
+    if (conn->ending || deadline->kind == ASGI_DEADLINE_WRITE)
+        asgi_conn_close(conn);
+    else if (conn->proto != NULL)
+        conn->proto->on_expired(conn);
+    else
+        asgi_http1_conn_expired(conn);
+}
+
+/* ---- addresses ---- */
+
+static PyObject *
+address_tuple(const struct sockaddr_storage *storage, int rc)
+{
+    char host[INET6_ADDRSTRLEN] = "";
+    int port;
+
+    if (rc < 0)
+        return Py_NewRef(Py_None);
+    if (storage->ss_family == AF_INET) {
+        const struct sockaddr_in *in = (const struct sockaddr_in *)storage;
+        uv_ip4_name(in, host, sizeof host);
+        port = ntohs(in->sin_port);
+    }
+    else if (storage->ss_family == AF_INET6) {
+        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)storage;
+        uv_ip6_name(in6, host, sizeof host);
+        port = ntohs(in6->sin6_port);
+    }
+    else {
+        return Py_NewRef(Py_None);
+    }
+    return Py_BuildValue("(si)", host, port);
+}
+
+PyObject *
+asgi_conn_client(asgi_conn_t *conn)
+{
+    struct sockaddr_storage storage;
+    int size = sizeof storage, rc;
+
+    if (conn->client == NULL) {
+        rc = conn->pipe ? -1
+                        : uv_tcp_getpeername(&conn->stream.uv.tcp, (struct sockaddr *)&storage,
+                                             &size);
+        conn->client = address_tuple(&storage, rc);
+    }
+    return conn->client;
+}
+
+PyObject *
+asgi_conn_local(asgi_conn_t *conn)
+{
+    struct sockaddr_storage storage;
+    char path[sizeof(struct sockaddr_un)];
+    size_t path_size = sizeof path;
+    int size = sizeof storage;
+
+    if (conn->local != NULL)
+        return conn->local;
+    if (!conn->pipe) {
+        int rc = uv_tcp_getsockname(&conn->stream.uv.tcp, (struct sockaddr *)&storage, &size);
+        conn->local = address_tuple(&storage, rc);
+    }
+    else if (uv_pipe_getsockname(&conn->stream.uv.pipe, path, &path_size) == 0) {
+        PyObject *name = PyUnicode_DecodeFSDefaultAndSize(path, (Py_ssize_t)path_size);
+        if (name != NULL) {
+            conn->local = PyTuple_Pack(2, name, Py_None);
+            Py_DECREF(name);
+        }
+    }
+    else {
+        conn->local = Py_NewRef(Py_None);
+    }
+    return conn->local;
+}

@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * stream.c: libuv's TCP and pipe handles behind stream.h. net/conn.c embeds it as its first member.
+ *
+ * Invariants
+ *   1. flight_size > 0 exactly while a uv_write is under way; then `flight` and flight_owner stay
+ *      untouched until its callback.
+ *   2. After asgi_stream_close() no callback but on_closed comes.
+ *   3. Bytes in `in` are unprocessed and in order; the shared buffer is never held across callbacks.
+ */
+#include "net/stream.h"
+
+#define IDLE_CAPACITY 4096   /* what an idle connection's buffers may keep */
+
+static asgi_stream_t *
+stream_of(const uv_handle_t *handle)
+{
+    return handle->data;
+}
+
+int
+asgi_stream_init(asgi_stream_t *stream, LoopObject *loop, char *shared,
+                 const asgi_stream_events_t *events, bool pipe)
+{
+    int rc;
+
+    memset(stream, 0, sizeof *stream);
+    stream->loop = loop;
+    stream->shared = shared;
+    stream->events = events;
+    rc = pipe ? uv_pipe_init(asgi_loop_uv(loop), &stream->uv.pipe, 0)
+              : uv_tcp_init(asgi_loop_uv(loop), &stream->uv.tcp);
+    stream->uv.handle.data = stream;
+    return rc;
+}
+
+/* ---- reading ---- */
+
+static void
+on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
+{
+    asgi_stream_t *stream = stream_of(handle);
+
+    if (asgi_buf_size(&stream->in) == 0) {
+        *buf = uv_buf_init(stream->shared, ASGI_STREAM_READ_SIZE);
+    }
+    else if (asgi_buf_reserve(&stream->in, 4096) < 0) {
+        *buf = uv_buf_init(NULL, 0);   /* libuv reports ENOBUFS, which breaks the stream */
+    }
+    else {
+        size_t room = stream->in.capacity - stream->in.end;
+        *buf = uv_buf_init(stream->in.data + stream->in.end,
+                           (unsigned)(room < ASGI_STREAM_READ_SIZE ? room : ASGI_STREAM_READ_SIZE));
+    }
+}
+
+static void
+break_stream(asgi_stream_t *stream, int code)
+{
+    if (stream->broken || stream->closing)
+        return;
+    stream->broken = true;
+    asgi_buf_clear(&stream->out);
+    stream->events->on_broken(stream, code);
+}
+
+static void
+on_read(uv_stream_t *handle, ssize_t size, const uv_buf_t *buf)
+{
+    asgi_stream_t *stream = stream_of((uv_handle_t *)handle);
+    asgi_buf_t *in = &stream->in;
+    size_t used;
+
+    if (size == 0)
+        return;
+    if (size == UV_EOF) {
+        stream->eof = true;
+        stream->reading = false;
+        uv_read_stop(handle);
+        stream->events->on_eof(stream);
+        return;
+    }
+    if (size < 0) {
+        stream->reading = false;
+        uv_read_stop(handle);
+        break_stream(stream, (int)size);
+        return;
+    }
+    if (buf->base != stream->shared) {
+        in->end += (size_t)size;
+        asgi_stream_replay(stream);
+        return;
+    }
+    used = stream->events->on_input(stream, buf->base, (size_t)size);
+    if (used < (size_t)size && !stream->closing
+        && asgi_buf_append(in, buf->base + used, (size_t)size - used) < 0)
+        break_stream(stream, ASGI_ERR_NOMEM);
+}
+
+void
+asgi_stream_replay(asgi_stream_t *stream)
+{
+    asgi_buf_t *in = &stream->in;
+    size_t used;
+
+    if (asgi_buf_size(in) == 0 || stream->closing)
+        return;
+    used = stream->events->on_input(stream, asgi_buf_front(in), asgi_buf_size(in));
+    asgi_buf_consume(in, used);
+    asgi_buf_shrink(in, IDLE_CAPACITY);
+}
+
+int
+asgi_stream_read_start(asgi_stream_t *stream)
+{
+    int rc;
+
+    if (stream->reading || stream->eof || stream->closing || stream->broken)
+        return 0;
+    rc = uv_read_start(&stream->uv.stream, on_alloc, on_read);
+    stream->reading = rc == 0;
+    return rc;
+}
+
+void
+asgi_stream_read_stop(asgi_stream_t *stream)
+{
+    if (stream->reading) {
+        stream->reading = false;
+        uv_read_stop(&stream->uv.stream);
+    }
+}
+
+/* ---- writing ---- */
+
+static void
+end_flight(asgi_stream_t *stream)
+{
+    PyObject *owner = stream->flight_owner;
+
+    stream->flight_size = 0;
+    stream->flight_owner = NULL;
+    asgi_buf_clear(&stream->flight);
+    if (stream->out.capacity == 0 && stream->flight.capacity <= IDLE_CAPACITY) {
+        stream->out = stream->flight;   /* keep the memory for the next answer */
+        memset(&stream->flight, 0, sizeof stream->flight);
+    }
+    else {
+        asgi_buf_dispose(&stream->flight);
+    }
+    Py_XDECREF(owner);
+}
+
+static void
+on_written(uv_write_t *request, int status)
+{
+    asgi_stream_t *stream = request->data;
+
+    asgi_loop_acquire(stream->loop);
+    end_flight(stream);
+    if (stream->closing)
+        return;
+    if (status < 0) {
+        break_stream(stream, status);
+        return;
+    }
+    if (asgi_buf_size(&stream->out) > 0)
+        asgi_stream_flush(stream, (asgi_slice_t){NULL, 0}, NULL);
+    if (!stream->closing)
+        stream->events->on_sent(stream);
+}
+
+/* What the kernel did not take goes into a uv_write: the rest of `out` moves over, the rest of
+ * extra is sent from its owner. */
+static int
+start_flight(asgi_stream_t *stream, asgi_slice_t extra, PyObject *owner)
+{
+    uv_buf_t bufs[2];
+    unsigned count = 0;
+    asgi_buf_t empty = {0};
+    int rc;
+
+    asgi_buf_dispose(&stream->flight);
+    stream->flight = stream->out;
+    stream->out = empty;
+    stream->flight_size = asgi_buf_size(&stream->flight) + extra.size;
+    if (asgi_buf_size(&stream->flight) > 0)
+        bufs[count++] = uv_buf_init(asgi_buf_front(&stream->flight),
+                                    (unsigned)asgi_buf_size(&stream->flight));
+    if (extra.size > 0) {
+        bufs[count++] = uv_buf_init((char *)extra.data, (unsigned)extra.size);
+        stream->flight_owner = Py_NewRef(owner);
+    }
+    stream->write.data = stream;
+    rc = uv_write(&stream->write, &stream->uv.stream, bufs, count, on_written);
+    if (rc < 0)
+        end_flight(stream);
+    return rc;
+}
+
+void
+asgi_stream_flush(asgi_stream_t *stream, asgi_slice_t extra, PyObject *owner)
+{
+    uv_buf_t bufs[2];
+    unsigned count = 0;
+    size_t queued = asgi_buf_size(&stream->out), taken;
+    int rc;
+
+    if (stream->broken || stream->closing || stream->shut) {
+        asgi_buf_clear(&stream->out);
+        return;
+    }
+    if (queued + extra.size == 0)
+        return;
+    if (stream->flight_size > 0) {
+        if (asgi_buf_append(&stream->out, extra.data, extra.size) < 0)
+            break_stream(stream, ASGI_ERR_NOMEM);
+        return;
+    }
+    if (queued > 0)
+        bufs[count++] = uv_buf_init(asgi_buf_front(&stream->out), (unsigned)queued);
+    if (extra.size > 0)
+        bufs[count++] = uv_buf_init((char *)extra.data, (unsigned)extra.size);
+    rc = uv_try_write(&stream->uv.stream, bufs, count);
+    if (rc < 0 && rc != UV_EAGAIN) {
+        break_stream(stream, rc);
+        return;
+    }
+    taken = rc > 0 ? (size_t)rc : 0;
+    if (taken < queued) {
+        asgi_buf_consume(&stream->out, taken);
+    }
+    else {
+        taken -= queued;
+        extra.data += taken;
+        extra.size -= taken;
+        asgi_buf_clear(&stream->out);
+        if (extra.size == 0) {
+            asgi_buf_shrink(&stream->out, IDLE_CAPACITY * 4);
+            return;
+        }
+    }
+    rc = start_flight(stream, extra, owner);
+    if (rc < 0)
+        break_stream(stream, rc);
+}
+
+static void
+on_shutdown(uv_shutdown_t *request, int status)
+{
+    /* Nothing to do: the owner waits for the peer's end or for its deadline. */
+}
+
+void
+asgi_stream_shutdown(asgi_stream_t *stream)
+{
+    if (stream->shut || stream->broken || stream->closing)
+        return;
+    stream->shut = true;
+    stream->shutdown.data = stream;
+    uv_shutdown(&stream->shutdown, &stream->uv.stream, on_shutdown);
+}
+
+/* ---- closing ---- */
+
+static void
+on_close(uv_handle_t *handle)
+{
+    asgi_stream_t *stream = stream_of(handle);
+
+    asgi_loop_acquire(stream->loop);
+    if (stream->flight_size > 0)
+        end_flight(stream);
+    asgi_buf_dispose(&stream->in);
+    asgi_buf_dispose(&stream->out);
+    asgi_buf_dispose(&stream->flight);
+    stream->events->on_closed(stream);
+}
+
+void
+asgi_stream_close(asgi_stream_t *stream)
+{
+    if (stream->closing)
+        return;
+    stream->closing = true;
+    stream->reading = false;
+    uv_close(&stream->uv.handle, on_close);
+}

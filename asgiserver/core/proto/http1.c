@@ -1,0 +1,626 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * http1.c: the request parser of http1.h. net/conn_http1.c is its only caller in the server.
+ *
+ * State machine (one per connection):
+ *
+ *   HEAD ──complete──▶ LENGTH (content-length > 0) ──▶ OVER
+ *                 ├──▶ CHUNK_* (chunked)           ──▶ OVER
+ *                 └──▶ OVER (no body)
+ *   OVER ──next()──▶ END event, HEAD          any ──error──▶ BROKEN
+ *
+ * llhttp only ever sees heads: on_headers_complete pauses it at the last LF, and the parser is
+ * reset before the next head.
+ */
+#include "proto/http1.h"
+
+#include <limits.h>
+#include <stdlib.h>
+
+enum {
+    HEAD,
+    LENGTH,
+    CHUNK_SIZE_FIRST,   /* at least one hex digit is due */
+    CHUNK_SIZE,
+    CHUNK_EXTENSION,
+    CHUNK_SIZE_LF,
+    CHUNK_DATA,
+    CHUNK_DATA_CR,
+    CHUNK_DATA_LF,
+    TRAILER_FIRST,      /* at the start of a trailer line */
+    TRAILER,
+    TRAILER_LF,
+    LAST_LF,
+    OVER,
+    BROKEN,
+};
+
+/* Extensions plus trailers of one request: nobody needs them, so nobody may send many. */
+#define MAX_FRAMING 8192
+
+/* ---- llhttp's callbacks: note offsets, judge nothing ---- */
+
+static int
+on_url(llhttp_t *parser, const char *at, size_t size)
+{
+    asgi_http1_t *http1 = parser->data;
+
+    if (http1->target_size == 0)
+        http1->target = (uint32_t)(at - http1->base);
+    http1->target_size += (uint32_t)size;
+    return 0;
+}
+
+static int
+on_url_complete(llhttp_t *parser)
+{
+    ((asgi_http1_t *)parser->data)->done_target = true;
+    return 0;
+}
+
+static int
+grow_fields(asgi_http1_t *http1)
+{
+    uint32_t capacity = http1->field_capacity * 2;
+    bool first = http1->fields == http1->inline_fields;
+    asgi_http1_field_t *fields = realloc(first ? NULL : http1->fields, capacity * sizeof *fields);
+
+    if (fields == NULL)
+        return ASGI_ERR_NOMEM;
+    if (first)
+        memcpy(fields, http1->inline_fields, sizeof http1->inline_fields);
+    http1->fields = fields;
+    http1->field_capacity = capacity;
+    return 0;
+}
+
+static int
+on_header_field(llhttp_t *parser, const char *at, size_t size)
+{
+    asgi_http1_t *http1 = parser->data;
+    asgi_http1_field_t *field;
+
+    if (!http1->in_field) {
+        if (http1->field_count >= http1->max_fields) {
+            http1->error = ASGI_ERR_HEAD_SIZE;
+            return -1;
+        }
+        if (http1->field_count == http1->field_capacity && grow_fields(http1) < 0) {
+            http1->error = ASGI_ERR_NOMEM;
+            return -1;
+        }
+        field = &http1->fields[http1->field_count++];
+        *field = (asgi_http1_field_t){.name = (uint32_t)(at - http1->base)};
+        http1->in_field = true;
+    }
+    http1->fields[http1->field_count - 1].name_size += (uint32_t)size;
+    return 0;
+}
+
+static int
+on_header_value(llhttp_t *parser, const char *at, size_t size)
+{
+    asgi_http1_t *http1 = parser->data;
+    asgi_http1_field_t *field;
+
+    if (http1->field_count == 0)
+        return -1;
+    field = &http1->fields[http1->field_count - 1];
+    if (field->value_size == 0)
+        field->value = (uint32_t)(at - http1->base);
+    field->value_size += (uint32_t)size;
+    return 0;
+}
+
+static int
+on_header_value_complete(llhttp_t *parser)
+{
+    ((asgi_http1_t *)parser->data)->in_field = false;
+    return 0;
+}
+
+static int
+on_headers_complete(llhttp_t *parser)
+{
+    return HPE_PAUSED;
+}
+
+static const llhttp_settings_t settings = {
+    .on_url = on_url,
+    .on_url_complete = on_url_complete,
+    .on_header_field = on_header_field,
+    .on_header_value = on_header_value,
+    .on_header_value_complete = on_header_value_complete,
+    .on_headers_complete = on_headers_complete,
+};
+
+/* ---- life ---- */
+
+static void
+begin_head(asgi_http1_t *http1)
+{
+    /* Not llhttp_reset(): that keeps nothing we need and costs the same. */
+    llhttp_init(&http1->llhttp, HTTP_REQUEST, &settings);
+    http1->llhttp.data = http1;
+    http1->state = HEAD;
+    http1->fed = 0;
+    http1->target_size = 0;
+    http1->field_count = 0;
+    http1->in_field = false;
+    http1->done_target = false;
+    http1->framing = 0;
+    http1->received = 0;
+    http1->remaining = 0;
+}
+
+void
+asgi_http1_init(asgi_http1_t *http1)
+{
+    memset(http1, 0, offsetof(asgi_http1_t, inline_fields));
+    http1->fields = http1->inline_fields;
+    http1->field_capacity = ASGI_HTTP1_INLINE_FIELDS;
+    http1->max_head_bytes = 65536;
+    http1->max_fields = 256;
+    begin_head(http1);
+}
+
+void
+asgi_http1_dispose(asgi_http1_t *http1)
+{
+    if (http1->fields != http1->inline_fields)
+        free(http1->fields);
+    http1->fields = http1->inline_fields;
+    http1->field_capacity = ASGI_HTTP1_INLINE_FIELDS;
+}
+
+/* ---- a complete head ---- */
+
+/* Every line of the head ends in CRLF, no CR stands alone, no line is folded, and the head ends
+ * in an empty line: true for all versions of llhttp, whatever they let through. */
+static bool
+lines_ok(const char *head, size_t size)
+{
+    const char *p = head, *end = head + size;
+
+    if (size < 4 || memcmp(end - 4, "\r\n\r\n", 4) != 0)
+        return false;
+    while (p < end) {
+        const char *lf = memchr(p, '\n', (size_t)(end - p));
+        const char *cr = memchr(p, '\r', (size_t)(end - p));
+        if (lf == NULL || cr == NULL || lf != cr + 1)
+            return false;
+        p = lf + 1;
+        if (p < end && (*p == ' ' || *p == '\t'))
+            return false;
+    }
+    return true;
+}
+
+/* The request line is exactly METHOD SP target SP HTTP/1.x CRLF with a printable target. */
+static int
+check_request_line(asgi_http1_t *http1, const char *head, size_t size)
+{
+    const char *method = llhttp_method_name((llhttp_method_t)http1->llhttp.method);
+    size_t method_size = strlen(method);
+    size_t start = 0, target = http1->target, after = http1->target + http1->target_size;
+
+    while (start < size && (head[start] == '\r' || head[start] == '\n'))
+        start++;   /* empty lines before a request are tolerated (RFC 9112 2.2) */
+    if (http1->target_size == 0 || target != start + method_size + 1 || head[target - 1] != ' '
+        || memcmp(head + start, method, method_size) != 0)
+        return ASGI_ERR_SYNTAX;
+    if (size - after < 11 || memcmp(head + after, " HTTP/", 6) != 0)
+        return ASGI_ERR_SYNTAX;
+    if (head[after + 6] != '1' || head[after + 7] != '.'
+        || (head[after + 8] != '0' && head[after + 8] != '1') || head[after + 9] != '\r')
+        return ASGI_ERR_VERSION;
+    for (size_t i = target; i < after; i++) {
+        if (head[i] <= 0x20 || head[i] == 0x7f)   /* char is signed here: refuses >= 0x80 too */
+            return ASGI_ERR_SYNTAX;
+    }
+    http1->minor = (uint8_t)(head[after + 8] - '0');
+    http1->method = http1->llhttp.method;
+    return 0;
+}
+
+/* uri-host [":" port], as far as it can be told without resolving: no userinfo, no path, no
+ * space, brackets only around an address. An empty value is allowed (RFC 9112 3.2). */
+static bool
+host_ok(asgi_slice_t host)
+{
+    bool bracket = host.size > 0 && host.data[0] == '[';
+    size_t i = 0;
+
+    if (bracket) {
+        for (i = 1; i < host.size && host.data[i] != ']'; i++) {
+            char c = host.data[i];
+            if (!((c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || c == ':'
+                  || c == '.' || c == '%' || c == '-' || c == '_' || c == '~'))
+                return false;
+        }
+        if (i++ == host.size || i == 2)
+            return false;
+    }
+    else {
+        for (; i < host.size && host.data[i] != ':'; i++) {
+            char c = host.data[i];
+            if (!((c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z')
+                  || (c != '\0' && strchr("-._~!$&'()*+,;=%", c) != NULL)))
+                return false;
+        }
+    }
+    if (i == host.size)
+        return true;
+    if (host.data[i] != ':')
+        return false;
+    for (i++; i < host.size; i++) {
+        if (host.data[i] < '0' || host.data[i] > '9')
+            return false;
+    }
+    return true;
+}
+
+static int
+parse_length(asgi_slice_t value, uint64_t *length)
+{
+    uint64_t n = 0;
+
+    if (value.size == 0 || value.size > 19)
+        return ASGI_ERR_FRAMING;
+    for (size_t i = 0; i < value.size; i++) {
+        if (value.data[i] < '0' || value.data[i] > '9')
+            return ASGI_ERR_FRAMING;
+        n = n * 10 + (uint64_t)(value.data[i] - '0');
+    }
+    if (n > INT64_MAX)
+        return ASGI_ERR_FRAMING;
+    *length = n;
+    return 0;
+}
+
+/* What the fields seen so far say about the message; local to judging one head. */
+typedef struct {
+    unsigned hosts, lengths, codings;
+    bool close, keep_alive, upgrade_token, upgrade_field;
+    bool chunked_last;
+} verdict_t;
+
+static int
+judge_field(asgi_http1_t *http1, int id, asgi_slice_t value, verdict_t *verdict)
+{
+    asgi_slice_t rest = value, item;
+
+    switch (id) {
+    case ASGI_HEADER_HOST:
+        if (++verdict->hosts > 1 || !host_ok(value))
+            return ASGI_ERR_HOST;
+        break;
+    case ASGI_HEADER_CONTENT_LENGTH:
+        if (++verdict->lengths > 1)
+            return ASGI_ERR_FRAMING;
+        return parse_length(value, &http1->content_length);
+    case ASGI_HEADER_TRANSFER_ENCODING:
+        /* One after another so that two header lines count as one list. */
+        while (asgi_slice_next_item(&rest, &item)) {
+            if (verdict->chunked_last)
+                return ASGI_ERR_FRAMING;   /* chunked must be the last, and only once */
+            verdict->codings++;
+            verdict->chunked_last = asgi_slice_is(item, "chunked");
+        }
+        if (verdict->codings == 0)
+            return ASGI_ERR_FRAMING;
+        break;
+    case ASGI_HEADER_CONNECTION:
+        while (asgi_slice_next_item(&rest, &item)) {
+            verdict->close |= asgi_slice_is(item, "close");
+            verdict->keep_alive |= asgi_slice_is(item, "keep-alive");
+            verdict->upgrade_token |= asgi_slice_is(item, "upgrade");
+        }
+        break;
+    case ASGI_HEADER_UPGRADE:
+        verdict->upgrade_field = true;
+        while (asgi_slice_next_item(&rest, &item))
+            http1->upgrade_websocket |= asgi_slice_is(item, "websocket");
+        break;
+    case ASGI_HEADER_EXPECT:
+        http1->expect_continue |= asgi_slice_is(value, "100-continue");
+        break;
+    default:
+        break;
+    }
+    return 0;
+}
+
+static int
+judge_head(asgi_http1_t *http1, char *scratch, const char *head, size_t size)
+{
+    verdict_t verdict = {0};
+    int rc;
+
+    if (!lines_ok(head, size))
+        return ASGI_ERR_SYNTAX;
+    if ((rc = check_request_line(http1, head, size)) < 0)
+        return rc;
+    http1->content_length = 0;
+    http1->expect_continue = http1->upgrade_websocket = false;
+    for (uint32_t i = 0; i < http1->field_count; i++) {
+        asgi_http1_field_t *field = &http1->fields[i];
+        const char *name = head + field->name;
+        int id;
+
+        if (field->name_size > 256)
+            return ASGI_ERR_HEAD_SIZE;
+        if ((id = asgi_header_name(name, field->name_size, scratch)) < 0
+            || name[field->name_size] != ':')
+            return ASGI_ERR_SYNTAX;
+        if (field->value_size == 0)
+            field->value = field->name + field->name_size + 1;
+        asgi_slice_t value = asgi_slice_trim(
+            (asgi_slice_t){head + field->value, field->value_size});
+        if (!asgi_header_value_ok(value.data, value.size))
+            return ASGI_ERR_SYNTAX;
+        field->value = (uint32_t)(value.data - head);
+        field->value_size = (uint32_t)value.size;
+        field->id = (uint16_t)id;
+        if (id != ASGI_HEADER_OTHER && (rc = judge_field(http1, id, value, &verdict)) < 0)
+            return rc;
+    }
+    if (http1->minor == 1 && verdict.hosts == 0)
+        return ASGI_ERR_HOST;
+    /* RFC 9112 6.1: a length beside a coding, or a coding on HTTP/1.0, is an attack or a fault. */
+    if (verdict.codings > 0) {
+        if (verdict.lengths > 0 || http1->minor == 0 || !verdict.chunked_last)
+            return ASGI_ERR_FRAMING;
+        if (verdict.codings > 1)
+            return ASGI_ERR_CODING;
+    }
+    http1->chunked = verdict.codings > 0;
+    http1->keep_alive = !verdict.close && (http1->minor == 1 || verdict.keep_alive);
+    http1->upgrade = http1->minor == 1 && verdict.upgrade_token && verdict.upgrade_field;
+    http1->expect_continue &= http1->minor == 1;
+    if (http1->max_body_bytes > 0 && http1->content_length > http1->max_body_bytes)
+        return ASGI_ERR_BODY_SIZE;
+    /* CONNECT would make us a proxy; its target is not a path. */
+    if (http1->method == HTTP_CONNECT)
+        return ASGI_ERR_SYNTAX;
+    return 0;
+}
+
+static int
+feed_head(asgi_http1_t *http1, const char *data, size_t size, size_t *consumed)
+{
+    char scratch[256];
+    size_t limit = http1->max_head_bytes;
+    size_t usable = size < limit ? size : limit;
+    llhttp_errno_t rc;
+    size_t end;
+
+    if (usable <= http1->fed)
+        return size <= limit        ? 0
+               : http1->done_target ? ASGI_ERR_HEAD_SIZE
+                                    : ASGI_ERR_URI_SIZE;
+    http1->base = data;
+    rc = llhttp_execute(&http1->llhttp, data + http1->fed, usable - http1->fed);
+    http1->base = NULL;
+    if (rc == HPE_OK) {
+        http1->fed = (uint32_t)usable;
+        if (size <= limit)
+            return 0;
+        return http1->done_target ? ASGI_ERR_HEAD_SIZE : ASGI_ERR_URI_SIZE;
+    }
+    if (rc != HPE_PAUSED)
+        return http1->error != 0 ? http1->error : ASGI_ERR_SYNTAX;
+    /* Paused in on_headers_complete: at the head's last LF or just behind it, by version. */
+    end = (size_t)(llhttp_get_error_pos(&http1->llhttp) - data);
+    if (end < size && (end == 0 || data[end - 1] != '\n') && data[end] == '\n')
+        end++;
+    *consumed = end;
+    if (end > limit)
+        return ASGI_ERR_HEAD_SIZE;
+    return judge_head(http1, scratch, data, end);
+}
+
+/* ---- bodies ---- */
+
+static int
+hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c = (char)(c | 0x20);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* Takes one byte of chunk framing. Returns 0, or FRAMING / HEAD_SIZE. */
+static int
+chunk_byte(asgi_http1_t *http1, char c)
+{
+    int digit;
+
+    switch (http1->state) {
+    case CHUNK_SIZE_FIRST:
+    case CHUNK_SIZE:
+        digit = hex_digit(c);
+        if (digit >= 0) {
+            if (http1->remaining >> 55 != 0)
+                return ASGI_ERR_FRAMING;
+            http1->remaining = http1->remaining << 4 | (uint64_t)digit;
+            http1->state = CHUNK_SIZE;
+            return 0;
+        }
+        if (http1->state == CHUNK_SIZE_FIRST)
+            return ASGI_ERR_FRAMING;
+        if (c == '\r')
+            http1->state = CHUNK_SIZE_LF;
+        else if (c == ';')
+            http1->state = CHUNK_EXTENSION;
+        else
+            return ASGI_ERR_FRAMING;
+        return 0;
+    case CHUNK_EXTENSION:
+        if (c == '\r')
+            http1->state = CHUNK_SIZE_LF;
+        else if (((unsigned char)c < 0x20 && c != '\t') || c == 0x7f)
+            return ASGI_ERR_FRAMING;
+        else if (++http1->framing > MAX_FRAMING)
+            return ASGI_ERR_HEAD_SIZE;
+        return 0;
+    case CHUNK_SIZE_LF:
+        http1->state = http1->remaining > 0 ? CHUNK_DATA : TRAILER_FIRST;
+        break;
+    case CHUNK_DATA_CR:
+        http1->state = CHUNK_DATA_LF;
+        return c == '\r' ? 0 : ASGI_ERR_FRAMING;
+    case CHUNK_DATA_LF:
+        http1->state = CHUNK_SIZE_FIRST;
+        break;
+    case TRAILER_FIRST:
+    case TRAILER:
+        if (c == '\r') {
+            http1->state = http1->state == TRAILER ? TRAILER_LF : LAST_LF;
+            return 0;
+        }
+        if (((unsigned char)c < 0x20 && c != '\t') || c == 0x7f
+            || (http1->state == TRAILER_FIRST && (c == ' ' || c == '\t' || c == ':')))
+            return ASGI_ERR_FRAMING;
+        if (++http1->framing > MAX_FRAMING)
+            return ASGI_ERR_HEAD_SIZE;
+        http1->state = TRAILER;
+        return 0;
+    case TRAILER_LF:
+        http1->state = TRAILER_FIRST;
+        break;
+    case LAST_LF:
+        http1->state = OVER;
+        break;
+    default:
+        return ASGI_ERR_FRAMING;
+    }
+    return c == '\n' ? 0 : ASGI_ERR_FRAMING;
+}
+
+static asgi_http1_kind_t
+fail(asgi_http1_t *http1, asgi_http1_event_t *event, int error)
+{
+    http1->state = BROKEN;
+    http1->error = error;
+    event->error = error;
+    return event->kind = ASGI_HTTP1_ERROR;
+}
+
+/* Hands out what data holds of `remaining` bytes as a BODY event. */
+static asgi_http1_kind_t
+take_body(asgi_http1_t *http1, const char *data, size_t size, asgi_http1_event_t *event)
+{
+    size_t n = size < http1->remaining ? size : (size_t)http1->remaining;
+
+    http1->remaining -= n;
+    http1->received += n;
+    if (http1->max_body_bytes > 0 && http1->received > http1->max_body_bytes)
+        return fail(http1, event, ASGI_ERR_BODY_SIZE);
+    if (http1->remaining == 0)
+        http1->state = http1->state == LENGTH ? OVER : CHUNK_DATA_CR;
+    event->body = (asgi_slice_t){data, n};
+    event->consumed += n;
+    return event->kind = ASGI_HTTP1_BODY;
+}
+
+asgi_http1_kind_t
+asgi_http1_next(asgi_http1_t *http1, const char *data, size_t size, asgi_http1_event_t *event)
+{
+    size_t i = 0;
+    int rc;
+
+    event->consumed = 0;
+    event->kind = ASGI_HTTP1_MORE;
+    switch (http1->state) {
+    case HEAD:
+        rc = feed_head(http1, data, size, &event->consumed);
+        if (rc < 0)
+            return fail(http1, event, rc);
+        if (event->consumed == 0)
+            return ASGI_HTTP1_MORE;
+        http1->remaining = http1->content_length;
+        http1->state = http1->chunked ? CHUNK_SIZE_FIRST : http1->remaining > 0 ? LENGTH : OVER;
+        return event->kind = ASGI_HTTP1_HEAD;
+    case LENGTH:
+        return size > 0 ? take_body(http1, data, size, event) : ASGI_HTTP1_MORE;
+    case BROKEN:
+        return fail(http1, event, http1->error);
+    default:
+        break;
+    }
+    while (http1->state != OVER && i < size) {
+        if (http1->state == CHUNK_DATA) {
+            event->consumed = i;
+            return take_body(http1, data + i, size - i, event);
+        }
+        if (http1->state == CHUNK_SIZE_FIRST)
+            http1->remaining = 0;
+        rc = chunk_byte(http1, data[i++]);
+        if (rc < 0)
+            return fail(http1, event, rc);
+    }
+    event->consumed = i;
+    if (http1->state != OVER)
+        return ASGI_HTTP1_MORE;
+    begin_head(http1);
+    return event->kind = ASGI_HTTP1_END;
+}
+
+int
+asgi_http1_split_target(const asgi_http1_t *http1, const char *head, asgi_slice_t *path,
+                        asgi_slice_t *query)
+{
+    asgi_slice_t target = {head + http1->target, http1->target_size};
+    const char *mark = memchr(target.data, '#', target.size);
+
+    if (mark != NULL)
+        target.size = (size_t)(mark - target.data);
+    mark = memchr(target.data, '?', target.size);
+    *query = (asgi_slice_t){NULL, 0};
+    if (mark != NULL) {
+        query->data = mark + 1;
+        query->size = target.size - (size_t)(mark + 1 - target.data);
+        target.size = (size_t)(mark - target.data);
+    }
+    if (target.size > 0 && target.data[0] != '/') {
+        size_t scheme = target.size > 7 && asgi_slice_is((asgi_slice_t){target.data, 7}, "http://")
+                            ? 7
+                        : target.size > 8
+                                && asgi_slice_is((asgi_slice_t){target.data, 8}, "https://")
+                            ? 8
+                            : 0;
+        if (scheme > 0) {
+            const char *slash = memchr(target.data + scheme, '/', target.size - scheme);
+            *path = slash == NULL ? ASGI_SLICE("/")
+                                  : (asgi_slice_t){slash, (size_t)(target.data + target.size
+                                                                   - slash)};
+            return 0;
+        }
+        if (target.size != 1 || target.data[0] != '*')
+            return ASGI_ERR_SYNTAX;
+    }
+    if (target.size == 0)
+        return ASGI_ERR_SYNTAX;
+    *path = target;
+    return 0;
+}
+
+bool
+asgi_http1_in_request(const asgi_http1_t *http1)
+{
+    return http1->state != HEAD || http1->fed > 0;
+}
+
+bool
+asgi_http1_in_body(const asgi_http1_t *http1)
+{
+    return http1->state > HEAD && http1->state < OVER;
+}
+
+uint64_t
+asgi_http1_owed(const asgi_http1_t *http1)
+{
+    return http1->state == LENGTH ? http1->remaining : 0;
+}

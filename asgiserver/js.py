@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: MIT
+"""``scope["state"]["js"]``: a JavaScript context for every event-loop thread.
+
+jsrt is an extension of its own that links libnode. The supervisor imports it before it forks, so
+that the workers share the library's pages, and starts nothing: V8 boots in a worker, when the
+context is first used or, with --js, before the application's start-up.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .config import StartupError, describe
+
+if TYPE_CHECKING:
+    from .config import Config
+
+logger = logging.getLogger("asgiserver.error")
+
+
+def find_jsrt(config: Config) -> Any:
+    """The module jsrt, or None where JavaScript is switched off or not available.
+
+    Raises:
+        StartupError: it cannot be imported, and --js asks for it.
+    """
+    if config.no_js:
+        return None
+    try:
+        import jsrt
+    except (ImportError, OSError) as error:
+        if config.js:
+            raise StartupError(
+                f"--js needs the jsrt package with libnode, which cannot be loaded: {error}"
+            ) from None
+        logger.debug("JavaScript is not available: %s", error)
+        return None
+    return jsrt
+
+
+def make_context(config: Config) -> Any:
+    """The context of this thread's loop, the --js files compiled in it; None without JavaScript.
+
+    Raises:
+        StartupError: a file cannot be read or its code does not run; V8 does not start.
+    """
+    sources = [(path, read_source(path)) for path in config.js]
+    jsrt = find_jsrt(config)
+    if jsrt is None:
+        return None
+    options: dict[str, Any] = {"profile": config.js_profile, "pool": os.cpu_count() or 1}
+    if config.js_heap_limit is not None:
+        options["heap_limit"] = config.js_heap_limit
+    if config.js_timeout is not None:
+        options["timeout"] = config.js_timeout / 1000
+    context = jsrt.Context(**options)
+    for path, source in sources:
+        try:
+            context.compile(source, filename=path)
+        except jsrt.JSError as error:
+            context.close()
+            summary, _, detail = str(error).partition("\n")
+            raise StartupError(f"--js {path}: {summary}", detail) from error
+        except Exception as error:
+            context.close()
+            raise StartupError(f"--js {path}: {describe(error)}") from error
+    return context
+
+
+def read_source(path: str) -> str:
+    """The text of a --js file.
+
+    Raises:
+        StartupError: it cannot be read, or is not UTF-8.
+    """
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise StartupError(f"--js {path}: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
+        raise StartupError(f"--js {path}: not UTF-8 text (byte {error.start})") from None

@@ -1,0 +1,318 @@
+# SPDX-License-Identifier: MIT
+"""Logging as uvicorn's users know it: the same lines, colours and dictConfig shape.
+
+Three loggers: ``asgiserver`` (the parent), ``asgiserver.error`` (everything the server itself has
+to say, errors or not) and ``asgiserver.access`` (one line per answered request).
+"""
+
+from __future__ import annotations
+
+import copy
+import http
+import json
+import logging
+import logging.config
+import sys
+from pathlib import Path
+from typing import Any, Literal
+
+TRACE_LEVEL = 5
+
+LOG_LEVELS: dict[str, int] = {
+    "critical": logging.CRITICAL,
+    "error": logging.ERROR,
+    "warning": logging.WARNING,
+    "info": logging.INFO,
+    "debug": logging.DEBUG,
+    "trace": TRACE_LEVEL,
+}
+
+_ACCESS_FORMAT = '%(levelprefix)s %(client_addr)s - "%(request_line)s" %(status_code)s'
+
+LOGGING_CONFIG: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "default": {
+            "()": "asgiserver.logs.DefaultFormatter",
+            "fmt": "%(levelprefix)s %(message)s",
+            "use_colors": None,
+        },
+        "access": {
+            "()": "asgiserver.logs.AccessFormatter",
+            "fmt": _ACCESS_FORMAT,
+            "use_colors": None,
+        },
+    },
+    "handlers": {
+        "default": {
+            "formatter": "default",
+            "class": "logging.StreamHandler",
+            "stream": "ext://sys.stderr",
+        },
+        "access": {
+            "formatter": "access",
+            "class": "logging.StreamHandler",
+            "stream": "ext://sys.stdout",
+        },
+    },
+    "loggers": {
+        "asgiserver": {"handlers": ["default"], "level": "INFO", "propagate": False},
+        "asgiserver.error": {"level": "INFO"},
+        "asgiserver.access": {"handlers": ["access"], "level": "INFO", "propagate": False},
+    },
+}
+"""The default configuration: pass a changed copy as ``log_config``."""
+
+_LEVEL_COLORS = {
+    TRACE_LEVEL: "34",
+    logging.DEBUG: "36",
+    logging.INFO: "32",
+    logging.WARNING: "33",
+    logging.ERROR: "31",
+    logging.CRITICAL: "91",
+}
+_STATUS_COLORS = {1: "97", 2: "32", 3: "33", 4: "31", 5: "91"}
+_PHRASES = {status.value: status.phrase for status in http.HTTPStatus}
+
+
+def paint(text: str, code: str) -> str:
+    """``text`` in the terminal colour with SGR code ``code``."""
+    return f"\x1b[{code}m{text}\x1b[0m"
+
+
+def status_text(code: int, colors: bool) -> str:
+    """``"404 Not Found"``, coloured by its class if so wished."""
+    text = f"{code} {_PHRASES.get(code, '')}"
+    return paint(text, _STATUS_COLORS.get(code // 100, "0")) if colors else text
+
+
+class DefaultFormatter(logging.Formatter):
+    """Adds ``%(levelprefix)s`` (the level, padded, coloured) to a record.
+
+    Args:
+        fmt, datefmt, style: as for :class:`logging.Formatter`.
+        use_colors: True, False, or None to colour where the stream is a terminal.
+    """
+
+    stream = "stderr"
+
+    def __init__(
+        self,
+        fmt: str | None = None,
+        datefmt: str | None = None,
+        style: Literal["%", "{", "$"] = "%",
+        use_colors: bool | None = None,
+    ) -> None:
+        if use_colors is None:
+            output = getattr(sys, self.stream)
+            use_colors = output is not None and output.isatty()
+        self.use_colors = use_colors
+        super().__init__(fmt, datefmt, style)
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        # A copy: other handlers of the same record must not see our colours.
+        record = copy.copy(record)
+        name = record.levelname
+        padding = " " * max(0, 8 - len(name))
+        if self.use_colors:
+            name = paint(name, _LEVEL_COLORS.get(record.levelno, "0"))
+            color_message = record.__dict__.get("color_message")
+            if color_message is not None:
+                record.msg = color_message
+                record.message = record.getMessage()
+        record.__dict__["levelprefix"] = f"{name}:{padding}"
+        self.extend(record)
+        return super().formatMessage(record)
+
+    def extend(self, record: logging.LogRecord) -> None:
+        """For subclasses: adds further attributes to the (copied) record."""
+
+
+class AccessFormatter(DefaultFormatter):
+    """Adds ``client_addr``, ``request_line`` and ``status_code`` (with its phrase), taken from the
+    five arguments of an access record: client, method, path with query, HTTP version, status.
+    """
+
+    stream = "stdout"
+
+    def extend(self, record: logging.LogRecord) -> None:
+        args = record.args
+        if not isinstance(args, tuple) or len(args) != 5:
+            return
+        client_addr, method, path, http_version, status = args
+        request_line = f"{method} {path} HTTP/{http_version}"
+        if self.use_colors:
+            request_line = paint(request_line, "1")
+        record.__dict__.update(
+            client_addr=client_addr,
+            request_line=request_line,
+            status_code=status_text(int(str(status)), self.use_colors),
+        )
+
+
+class AccessLog:
+    """The access logger's ``info()``, as the core calls it for each request.
+
+    With the built-in configuration a line is written straight to the stream: a LogRecord that
+    nobody could see would cost more than the request. Whatever the application adds to the logger
+    (a handler, a filter, another format, a level) is looked at for each line, and brings the
+    ordinary way back.
+    """
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger
+        self._prefix = {False: "INFO:    ", True: f"{paint('INFO', '32')}:    "}
+        self._statuses: dict[tuple[bool, int], str] = {}
+
+    def __call__(
+        self, fmt: str, client: str, method: str, path: str, http_version: str, status: int
+    ) -> None:
+        handler = self._plain_handler()
+        if handler is None:
+            self._logger.info(fmt, client, method, path, http_version, status)
+            return
+        colors: bool = handler.formatter.use_colors  # type: ignore[union-attr]
+        code = self._statuses.get((colors, status))
+        if code is None:
+            code = status_text(status, colors)
+            self._statuses[colors, status] = code
+        request_line = f"{method} {path} HTTP/{http_version}"
+        if colors:
+            request_line = paint(request_line, "1")
+        try:
+            with handler.lock:  # type: ignore[union-attr]
+                handler.stream.write(f'{self._prefix[colors]} {client} - "{request_line}" {code}\n')
+                handler.stream.flush()
+        except Exception:
+            # logging's own way to fail: it reports, and never raises.
+            self._logger.info(fmt, client, method, path, http_version, status)
+
+    def _plain_handler(self) -> logging.StreamHandler[Any] | None:
+        logger = self._logger
+        if len(logger.handlers) != 1 or logger.propagate or logger.filters:
+            return None
+        handler = logger.handlers[0]
+        formatter = handler.formatter
+        if (
+            type(handler) is logging.StreamHandler
+            and type(formatter) is AccessFormatter
+            and formatter._fmt == _ACCESS_FORMAT
+            and not handler.filters
+            and handler.level <= logging.INFO
+            and logger.isEnabledFor(logging.INFO)
+        ):
+            return handler
+        return None
+
+
+def configure(
+    log_config: dict[str, Any] | str | Path | None,
+    log_level: str | int | None,
+    access_log: bool,
+    use_colors: bool | None,
+) -> None:
+    """Sets up logging for this process.
+
+    Args:
+        log_config: a dictConfig, the path of a .json, .yaml/.yml or .ini file, or None to leave
+            logging as the application made it.
+        log_level: overrides the level of our loggers; a name of ``LOG_LEVELS`` or a number.
+        access_log: False takes the access logger's handlers away.
+        use_colors: overrides the formatters' ``use_colors`` in a dict that has ours.
+
+    Raises:
+        OSError, ValueError: the file cannot be read or is not a logging configuration.
+    """
+    logging.addLevelName(TRACE_LEVEL, "TRACE")
+    if isinstance(log_config, dict):
+        if use_colors is not None:
+            log_config = copy.deepcopy(log_config)
+            for name in ("default", "access"):
+                formatter = log_config.get("formatters", {}).get(name)
+                if formatter is not None and "use_colors" in formatter:
+                    formatter["use_colors"] = use_colors
+        logging.config.dictConfig(log_config)
+    elif log_config is not None:
+        _configure_from_file(Path(log_config))
+
+    if log_level is not None:
+        level = level_number(log_level)
+        for name in ("asgiserver.error", "asgiserver.access", "asgiserver.asgi"):
+            logging.getLogger(name).setLevel(level)
+    if not access_log:
+        access = logging.getLogger("asgiserver.access")
+        access.handlers = []
+        access.propagate = False
+
+
+def _configure_from_file(path: Path) -> None:
+    if path.suffix == ".json":
+        logging.config.dictConfig(json.loads(path.read_text(encoding="utf-8")))
+    elif path.suffix in (".yaml", ".yml"):
+        try:
+            import yaml  # type: ignore[import-untyped]
+        except ImportError:
+            raise ValueError(
+                "a YAML logging configuration needs PyYAML (pip install pyyaml)"
+            ) from None
+        logging.config.dictConfig(yaml.safe_load(path.read_text(encoding="utf-8")))
+    else:
+        with path.open(encoding="utf-8") as file:
+            logging.config.fileConfig(file, disable_existing_loggers=False)
+
+
+def level_number(level: str | int) -> int:
+    """The number of a level given by name or number.
+
+    Raises:
+        ValueError: no such level.
+    """
+    if isinstance(level, int):
+        return level
+    try:
+        return LOG_LEVELS[level.lower()]
+    except KeyError:
+        known = ", ".join(LOG_LEVELS)
+        raise ValueError(f"unknown log level {level!r}: one of {known}") from None
+
+
+class TraceMessages:
+    """Wraps an ASGI application: logs every message it gets and sends, at level trace."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+        self.logger = logging.getLogger("asgiserver.asgi")
+        self.count = 0
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.count += 1
+        client = scope.get("client")
+        prefix = f"{client[0]}:{client[1]} - ASGI" if client else "ASGI"
+        label = f"{prefix} [{self.count}]"
+
+        async def traced_receive() -> Any:
+            message = await receive()
+            self.logger.log(TRACE_LEVEL, "%s Receive %s", label, _abridged(message))
+            return message
+
+        async def traced_send(message: Any) -> None:
+            self.logger.log(TRACE_LEVEL, "%s Send %s", label, _abridged(message))
+            await send(message)
+
+        self.logger.log(TRACE_LEVEL, "%s Started scope=%s", label, _abridged(scope))
+        try:
+            await self.app(scope, traced_receive, traced_send)
+        except BaseException:
+            self.logger.log(TRACE_LEVEL, "%s Raised exception", label)
+            raise
+        self.logger.log(TRACE_LEVEL, "%s Completed", label)
+
+
+def _abridged(message: Any) -> dict[str, Any]:
+    """A message with its payloads replaced by their sizes."""
+    out = dict(message)
+    for key in ("body", "bytes", "text", "headers"):
+        if out.get(key) is not None:
+            out[key] = f"<{len(out[key])} {'items' if key == 'headers' else 'bytes'}>"
+    return out

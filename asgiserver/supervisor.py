@@ -1,0 +1,526 @@
+# SPDX-License-Identifier: MIT
+"""Supervisor: binds the sockets, forks the workers, replaces the dead, passes signals on.
+
+One thread, no event loop: a selector over the signal wake-up pipe and the workers' channels, with
+a timeout only where something is due. It never starts V8 and imports the application only with
+``preload``, so a fork copies a small and quiet process.
+
+Signals: SIGTERM, SIGINT stop (a second one forces), SIGHUP replaces the workers one by one, each
+successor ready before its predecessor drains, SIGTTIN and SIGTTOU add and remove a worker.
+
+A worker's life: starting -> ready -> draining; it is current in its slot from the start (or, a
+successor, from the moment it is ready) until it drains or dies. Every worker in ``_workers`` is a
+child not yet reaped.
+"""
+
+from __future__ import annotations
+
+import enum
+import gc
+import logging
+import os
+import selectors
+import signal
+import socket
+import threading
+import time
+import traceback
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from . import js
+from .config import STARTUP_FAILURE, Config, StartupError
+from .logs import paint
+from .server import SAME_SIGNAL, flush_output, log_addresses, unlink_unix_socket
+from .worker import FAILED, LIMIT, READY, worker_main
+
+logger = logging.getLogger("asgiserver.error")
+
+SIGNALS = (
+    signal.SIGINT,
+    signal.SIGTERM,
+    signal.SIGHUP,
+    signal.SIGTTIN,
+    signal.SIGTTOU,
+    signal.SIGCHLD,
+)
+
+BACK_OFF = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
+"""Seconds before a slot's next start, by the number of failures in a row."""
+SETTLED = 10.0
+"""Seconds of service after which a worker's death is no longer counted as one in a row."""
+KILL_AFTER_DRAIN = 10.0
+"""Seconds beyond timeout_graceful_shutdown after which a draining worker is killed."""
+KILL_AFTER_FORCE = 3.0
+"""Seconds from a forced stop to SIGKILL."""
+
+
+class State(enum.Enum):
+    STARTING = enum.auto()
+    READY = enum.auto()
+    DRAINING = enum.auto()
+
+
+@dataclass(eq=False)
+class Worker:
+    """A child process.
+
+    Attributes:
+        pid: its process id.
+        channel: our end of its channel, -1 when closed.
+        generation: the rolling restart it belongs to.
+        deadline: when it is killed, if ever.
+        failure: what it said about a failed start.
+        limit_reached: it asked for a successor.
+    """
+
+    pid: int
+    channel: int
+    generation: int
+    state: State = State.STARTING
+    ready_at: float = 0.0
+    deadline: float | None = None
+    failure: bytes | None = None
+    limit_reached: bool = False
+
+
+@dataclass(eq=False)
+class Slot:
+    """A place for one worker.
+
+    Attributes:
+        current: who serves (or starts, where nobody served before).
+        successor: who starts in order to take over from current.
+        failures: quick deaths and failed starts in a row.
+        not_before: when the next start is due.
+    """
+
+    current: Worker | None = None
+    successor: Worker | None = None
+    failures: int = 0
+    not_before: float = 0.0
+
+    def back_off(self) -> float:
+        """Counts a failure and says how long to wait after it."""
+        delay = BACK_OFF[min(self.failures, len(BACK_OFF) - 1)]
+        self.failures += 1
+        self.not_before = time.monotonic() + delay
+        return delay
+
+
+class Supervisor:
+    """Runs ``config.workers`` worker processes.
+
+    Args:
+        config: the settings.
+        sockets: bound sockets to serve on, in place of the settings' address.
+    """
+
+    def __init__(self, config: Config, sockets: list[socket.socket] | None = None) -> None:
+        self.config = config
+        self._given = sockets
+        self._sockets: list[socket.socket] = []
+        self._slots: list[Slot] = [Slot() for _ in range(config.workers)]
+        self._workers: dict[int, Worker] = {}
+        self._generation = 0
+        self._complete = False
+        self._stopping = False
+        self._forced = False
+        self._stop_signal_at = float("-inf")
+        self._exit_code = 0
+        self._selector: selectors.BaseSelector = selectors.PollSelector()
+        self._signal_pipe = (-1, -1)
+        self._lifeline = (-1, -1)
+        self._unlink: tuple[str, int] | None = None
+
+    def run(self) -> int:
+        """Supervises until told to stop and every worker has ended. Returns the exit code.
+
+        Raises:
+            RuntimeError: not called in the main thread, which alone gets signals.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            raise RuntimeError("workers > 1 must be run in the main thread")
+        try:
+            self._prepare()
+        except StartupError as error:
+            logger.error("%s", error)
+            return STARTUP_FAILURE
+        former = self._take_signals()
+        try:
+            self._loop()
+        finally:
+            self._kill_all()
+            self._close_sockets()
+            self._release_signals(former)
+            self._selector.close()
+            for fd in self._lifeline:
+                os.close(fd)
+        logger.info(
+            "Stopped parent process [%d]",
+            os.getpid(),
+            extra={"color_message": f"Stopped parent process [{paint('%d', '36')}]"},
+        )
+        return self._exit_code
+
+    # -- set-up ---------------------------------------------------------------------------------
+
+    def _prepare(self) -> None:
+        """Whatever can fail or is worth sharing, before the first fork."""
+        logger.info(
+            "Started parent process [%d]",
+            os.getpid(),
+            extra={"color_message": f"Started parent process [{paint('%d', '36')}]"},
+        )
+        if self._given is not None:
+            self._sockets = list(self._given)
+        else:
+            self._sockets = self.config.bind_sockets()
+            if self.config.uds is not None:
+                self._unlink = (self.config.uds, os.stat(self.config.uds).st_ino)
+        from . import loop  # noqa: F401  (loads the extension: once, for all workers)
+
+        try:
+            for path in self.config.js:
+                js.read_source(path)
+            js.find_jsrt(self.config)
+            if self.config.preload:
+                self.config.load()
+        except StartupError:
+            self._close_sockets()
+            raise
+        if len(os.listdir("/proc/self/task")) > 1:
+            logger.warning(
+                "The supervisor has more than one thread; a fork keeps only one of them. "
+                "Start threads in the application's lifespan, not at import."
+            )
+        # The children's collections would otherwise touch, and so copy, the shared objects.
+        gc.collect()
+        gc.freeze()
+        self._lifeline = os.pipe()
+
+    def _take_signals(self) -> tuple[int, dict[int, Any]]:
+        """Has every signal wake the selector. Returns what was there before."""
+        read, write = self._signal_pipe = os.pipe()
+        os.set_blocking(read, False)
+        os.set_blocking(write, False)
+        handlers = {int(sig): signal.signal(sig, _no_action) for sig in SIGNALS}
+        wakeup = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+        self._selector.register(read, selectors.EVENT_READ, None)
+        return wakeup, handlers
+
+    def _release_signals(self, former: tuple[int, dict[int, Any]]) -> None:
+        wakeup, handlers = former
+        signal.set_wakeup_fd(wakeup)
+        for sig, handler in handlers.items():
+            signal.signal(sig, handler)
+        for fd in self._signal_pipe:
+            os.close(fd)
+
+    # -- the loop -------------------------------------------------------------------------------
+
+    def _loop(self) -> None:
+        while True:
+            self._kill_overdue()
+            if not self._stopping:
+                self._start_due()
+            if self._stopping and not self._workers:
+                return
+            for key, _ in self._selector.select(self._timeout()):
+                if key.data is None:
+                    self._on_signals()
+                else:
+                    self._on_channel(key.data)
+            self._reap()
+
+    def _timeout(self) -> float | None:
+        """Seconds until something is due, None: only an event can bring news."""
+        due = [w.deadline for w in self._workers.values() if w.deadline is not None]
+        if not self._stopping:
+            due += [slot.not_before for slot in self._slots if self._wants_start(slot)]
+        if not due:
+            return None
+        return max(0.0, min(due) - time.monotonic())
+
+    def _on_signals(self) -> None:
+        try:
+            numbers = os.read(self._signal_pipe[0], 512)
+        except BlockingIOError:
+            return
+        for number in numbers:
+            if number in (signal.SIGINT, signal.SIGTERM):
+                self._on_exit_signal()
+            elif number == signal.SIGHUP and not self._stopping:
+                logger.info("Received SIGHUP: replacing the workers one by one")
+                self._generation += 1
+            elif number == signal.SIGTTIN and not self._stopping:
+                self._slots.append(Slot())
+                logger.info("Received SIGTTIN: %d workers", len(self._slots))
+            elif number == signal.SIGTTOU and not self._stopping:
+                self._remove_slot()
+
+    def _on_exit_signal(self) -> None:
+        now = time.monotonic()
+        if not self._stopping:
+            logger.info("Received a signal to stop: workers finish their requests")
+            self._stop_signal_at = now
+            self._stop(0)
+        elif not self._forced and now - self._stop_signal_at >= SAME_SIGNAL:
+            logger.warning("Received a second signal: stopping at once")
+            self._forced = True
+            for worker in self._workers.values():
+                worker.deadline = now + KILL_AFTER_FORCE
+                self._signal(worker, signal.SIGQUIT)
+
+    def _stop(self, code: int) -> None:
+        self._stopping = True
+        self._exit_code = code
+        self._close_sockets()
+        for worker in self._workers.values():
+            self._drain(worker)
+
+    def _remove_slot(self) -> None:
+        if len(self._slots) == 1:
+            logger.info("Received SIGTTOU: the last worker stays")
+            return
+        slot = self._slots.pop()
+        logger.info("Received SIGTTOU: %d workers", len(self._slots))
+        for worker in (slot.current, slot.successor):
+            if worker is not None:
+                self._drain(worker)
+
+    # -- starting -------------------------------------------------------------------------------
+
+    def _wants_start(self, slot: Slot) -> bool:
+        """Whether a process should be started in this slot, now or when its back-off ends."""
+        if slot.successor is not None:
+            return False
+        if slot.current is None:
+            return True
+        return (
+            self._complete
+            and slot.current.state is State.READY
+            and (slot.current.generation < self._generation or slot.current.limit_reached)
+            and not any(other.successor is not None for other in self._slots)
+        )
+
+    def _start_due(self) -> None:
+        for slot in self._slots:
+            if self._stopping:
+                return
+            if self._wants_start(slot) and slot.not_before <= time.monotonic():
+                self._start(slot)
+
+    def _start(self, slot: Slot) -> None:
+        read, write = os.pipe()
+        flush_output()
+        # A signal between fork and the child's own handlers would be taken for the parent's.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        try:
+            pid = os.fork()
+            if pid == 0:
+                self._become_worker(read, write, mask)
+        except OSError as error:
+            os.close(read)
+            os.close(write)
+            self._start_failed(slot, f"Cannot fork a worker: {error.strerror}.", fatal=False)
+            return
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        os.close(write)
+        worker = Worker(pid=pid, channel=read, generation=self._generation)
+        self._workers[pid] = worker
+        if slot.current is None:
+            slot.current = worker
+        else:
+            slot.successor = worker
+        self._selector.register(read, selectors.EVENT_READ, worker)
+
+    def _become_worker(self, read: int, write: int, mask: set[int]) -> NoReturn:
+        """The child's first steps: nothing of the parent's stays but the sockets."""
+        try:
+            signal.set_wakeup_fd(-1)
+            for sig in SIGNALS:
+                signal.signal(sig, signal.SIG_DFL)
+            # A terminal sends these to the whole group, and they are the supervisor's. A handler
+            # rather than SIG_IGN, which the application's own children would inherit.
+            signal.signal(signal.SIGINT, _no_action)
+            signal.signal(signal.SIGHUP, _no_action)
+            # SIGQUIT's default would leave a core file behind.
+            signal.signal(signal.SIGQUIT, _exit_at_once)
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            for key in list(self._selector.get_map().values()):
+                os.close(key.fd)
+            for fd in (read, self._signal_pipe[1], self._lifeline[1]):
+                os.close(fd)
+            worker_main(self.config, self._sockets, write, self._lifeline[0])
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(1)
+
+    # -- what workers say -----------------------------------------------------------------------
+
+    def _on_channel(self, worker: Worker) -> None:
+        if worker.channel < 0:
+            return
+        data = os.read(worker.channel, 65536)
+        if not data:
+            self._close_channel(worker)
+            return
+        if worker.failure is not None:
+            worker.failure += data
+            return
+        for index, byte in enumerate(data):
+            message = bytes((byte,))
+            if message == FAILED:
+                worker.failure = data[index + 1 :]
+                return
+            if message == READY:
+                self._on_ready(worker)
+            elif message == LIMIT:
+                worker.limit_reached = True
+                logger.info("Worker [%d] has reached its request limit", worker.pid)
+
+    def _close_channel(self, worker: Worker) -> None:
+        if worker.channel >= 0:
+            self._selector.unregister(worker.channel)
+            os.close(worker.channel)
+            worker.channel = -1
+
+    def _on_ready(self, worker: Worker) -> None:
+        if worker.state is not State.STARTING:
+            return
+        worker.state = State.READY
+        worker.ready_at = time.monotonic()
+        for slot in self._slots:
+            if slot.successor is worker:
+                old, slot.current, slot.successor = slot.current, worker, None
+                if old is not None:
+                    self._drain(old)
+        if not self._complete and all(
+            slot.current is not None and slot.current.state is State.READY for slot in self._slots
+        ):
+            self._complete = True
+            log_addresses(self.config, self._sockets)
+
+    # -- ends -----------------------------------------------------------------------------------
+
+    def _reap(self) -> None:
+        for worker in list(self._workers.values()):
+            try:
+                pid, status = os.waitpid(worker.pid, os.WNOHANG)
+            except ChildProcessError:
+                pid, status = worker.pid, 0
+            if pid:
+                self._on_death(worker, os.waitstatus_to_exitcode(status))
+
+    def _on_death(self, worker: Worker, code: int) -> None:
+        while worker.channel >= 0:  # Its last words; the pipe ends as the process has.
+            if not self._readable(worker.channel):
+                self._close_channel(worker)
+            else:
+                self._on_channel(worker)
+        del self._workers[worker.pid]
+        slot = next((s for s in self._slots if worker in (s.current, s.successor)), None)
+        was = worker.state
+        if slot is not None:
+            if slot.successor is worker:
+                slot.successor = None
+            else:
+                slot.current, slot.successor = slot.successor, None
+        if slot is None or self._stopping or was is State.DRAINING:
+            if code < 0:
+                logger.warning("Worker [%d] %s while stopping", worker.pid, ending(code))
+            return
+        if was is State.STARTING:
+            text = (worker.failure or b"").decode("utf-8", "replace")
+            self._start_failed(
+                slot,
+                text or f"Worker [{worker.pid}] {ending(code)} during its start.",
+                fatal=bool(text),
+            )
+            return
+        if time.monotonic() - worker.ready_at > SETTLED or (code == 0 and worker.limit_reached):
+            slot.failures = 0
+        delay = slot.back_off()
+        when = f"in {delay:g} s" if delay else "now"
+        logger.error("Worker [%d] %s: replacing it %s", worker.pid, ending(code), when)
+
+    def _start_failed(self, slot: Slot, text: str, fatal: bool) -> None:
+        """A start has failed. At first, or when nobody else is left, that ends everything."""
+        others = any(worker.state is not State.DRAINING for worker in self._workers.values())
+        if self._stopping:
+            return
+        if not self._complete or (fatal and not others):
+            logger.error("%s", text)
+            self._stop(STARTUP_FAILURE)
+            return
+        delay = slot.back_off()
+        logger.error("%s\nA worker could not start: trying again in %g s", text, delay)
+
+    def _drain(self, worker: Worker) -> None:
+        if worker.state is State.DRAINING:
+            return
+        worker.state = State.DRAINING
+        limit = self.config.timeout_graceful_shutdown
+        if limit is not None:
+            worker.deadline = time.monotonic() + limit + KILL_AFTER_DRAIN
+        self._signal(worker, signal.SIGTERM)
+
+    def _kill_overdue(self) -> None:
+        now = time.monotonic()
+        for worker in self._workers.values():
+            if worker.deadline is not None and worker.deadline <= now:
+                logger.error("Worker [%d] does not end: killing it", worker.pid)
+                worker.deadline = None
+                self._signal(worker, signal.SIGKILL)
+
+    def _kill_all(self) -> None:
+        """Leaves no child behind when the loop ends by an exception."""
+        for worker in list(self._workers.values()):
+            self._signal(worker, signal.SIGKILL)
+            os.waitpid(worker.pid, 0)
+            self._close_channel(worker)
+        self._workers.clear()
+
+    def _close_sockets(self) -> None:
+        for sock in self._sockets:
+            sock.close()
+        unlink, self._unlink = self._unlink, None
+        if unlink is not None:
+            unlink_unix_socket(*unlink)
+
+    @staticmethod
+    def _readable(fd: int) -> bool:
+        poll = selectors.PollSelector()
+        poll.register(fd, selectors.EVENT_READ)
+        try:
+            return bool(poll.select(0))
+        finally:
+            poll.close()
+
+    @staticmethod
+    def _signal(worker: Worker, number: int) -> None:
+        try:
+            os.kill(worker.pid, number)
+        except ProcessLookupError:
+            pass  # Not reaped yet, so the id is still its own; it has just ended.
+
+
+def _no_action(number: int, frame: object) -> None:
+    """Signals reach the loop through the wake-up descriptor."""
+
+
+def _exit_at_once(number: int, frame: object) -> None:
+    os._exit(1)
+
+
+def ending(code: int) -> str:
+    """How a process ended, in words, from its exit code (negative: a signal)."""
+    if code < 0:
+        try:
+            return f"was killed by {signal.Signals(-code).name}"
+        except ValueError:
+            return f"was killed by signal {-code}"
+    return f"exited with code {code}"

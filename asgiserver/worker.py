@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: MIT
+"""What runs in a worker process: a Server that reports to its supervisor and obeys its signals.
+
+SIGTERM drains (again and again does no more than once: service managers send it to the whole
+group, beside the supervisor); SIGQUIT forces; SIGINT and SIGHUP are left to the supervisor, as a
+terminal sends them to everybody. The channel is a pipe to the supervisor: ``R`` ready, ``L`` the
+request limit is reached, ``F`` and a text: cannot start. The lifeline is a pipe from the supervisor
+on which nothing is ever sent: its end means that the supervisor is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import traceback
+import weakref
+from collections.abc import Iterator
+from typing import NoReturn
+
+from .config import STARTUP_FAILURE, Config, StartupError
+from .server import Server, flush_output
+
+logger = logging.getLogger("asgiserver.error")
+
+READY = b"R"
+LIMIT = b"L"
+FAILED = b"F"
+
+_LONGEST_FAILURE = 32 * 1024
+
+
+class WorkerServer(Server):
+    """A Server under a supervisor.
+
+    Args:
+        config: the settings.
+        channel: descriptor to write messages to.
+        lifeline: descriptor that ends when the supervisor does.
+    """
+
+    def __init__(self, config: Config, channel: int, lifeline: int) -> None:
+        super().__init__(config)
+        self._channel = channel
+        self._lifeline = lifeline
+        self.owns_process = True
+
+    def serve_sockets(self, sockets: list[socket.socket]) -> int:
+        """Serves until told to stop. Returns the process's exit code."""
+        with asyncio.Runner(loop_factory=self.config.new_event_loop) as runner:
+            runner.run(self._serve_and_clean_up(sockets))
+        return STARTUP_FAILURE if self.startup_error is not None else 0
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = self._loop
+        assert loop is not None
+        loop.add_signal_handler(signal.SIGTERM, self._drain_on_signal)
+        loop.add_signal_handler(signal.SIGQUIT, self._force_on_signal)
+        loop.add_reader(self._lifeline, self._on_supervisor_gone)
+        try:
+            yield
+        finally:
+            loop.remove_reader(self._lifeline)
+
+    def _drain_on_signal(self) -> None:
+        if not self.should_exit:
+            self.should_exit = True
+
+    def _force_on_signal(self) -> None:
+        self.should_exit = True
+        self.force_exit = True
+
+    def _on_supervisor_gone(self) -> None:
+        assert self._loop is not None
+        self._loop.remove_reader(self._lifeline)
+        logger.error("The supervisor is gone: worker [%d] finishes its requests", os.getpid())
+        self._drain_on_signal()
+
+    def announce(self) -> None:
+        self._tell(READY)
+
+    def report_startup_error(self, error: StartupError) -> None:
+        self._tell(FAILED + str(error).encode("utf-8", "replace")[:_LONGEST_FAILURE])
+
+    def on_max_requests(self) -> None:
+        # The supervisor starts a successor first, and drains this process when that is ready.
+        self._tell(LIMIT)
+
+    def leave_at_once(self) -> NoReturn:
+        leave(STARTUP_FAILURE if self.startup_error is not None else 0, wait_for_threads=False)
+
+    def _tell(self, message: bytes) -> None:
+        with contextlib.suppress(OSError):  # The supervisor is gone: the lifeline tells.
+            os.write(self._channel, message)
+
+
+def worker_main(
+    config: Config, sockets: list[socket.socket], channel: int, lifeline: int
+) -> NoReturn:
+    """The whole life of a freshly forked worker. Never returns.
+
+    Args:
+        config: the settings; the application is imported here unless the supervisor has done so.
+        sockets: the bound sockets shared by all workers.
+        channel, lifeline: see the module's description.
+    """
+    forget_parents_exit_handlers()
+    code = 1
+    try:
+        code = WorkerServer(config, channel, lifeline).serve_sockets(sockets)
+    except SystemExit as error:
+        code = exit_code(error)
+    except BaseException:
+        traceback.print_exc()
+    leave(code, wait_for_threads=True)
+
+
+def exit_code(error: SystemExit) -> int:
+    """The exit code of a SystemExit; a text is printed, as the interpreter does."""
+    if error.code is None:
+        return 0
+    if isinstance(error.code, int):
+        return error.code
+    print(error.code, file=sys.stderr)
+    return 1
+
+
+def forget_parents_exit_handlers() -> None:
+    """What the parent registered to be done at its exit is not the child's to do."""
+    atexit._clear()
+    weakref.finalize._registry.clear()  # type: ignore[attr-defined]
+    weakref.finalize._registered_with_atexit = False  # type: ignore[attr-defined]
+    atexit.register(logging.shutdown)
+
+
+def leave(code: int, wait_for_threads: bool) -> NoReturn:
+    """Ends a forked process: exit handlers yes, the parent's call stack no."""
+    try:
+        if wait_for_threads:
+            threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()
+        flush_output()
+    finally:
+        os._exit(code)

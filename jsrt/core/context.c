@@ -1,0 +1,787 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * context.c: jsrt.Context and its methods.
+ *
+ * Each method has the same shape: arguments are converted (which may run Python), an engine is
+ * entered, V8 is called once, jsrt_context_finish converts what came back and leaves. Names are
+ * data: they are looked up, never evaluated as source.
+ */
+#include "context.h"
+
+#include <structmember.h>
+
+#include "bridge.h"
+#include "error.h"
+#include "function.h"
+#include "promise.h"
+#include "to_js.h"
+
+#define MEGABYTE 1048576.0
+
+static const char *const profile_names[] = {"bare", "web", "node"};
+
+/* ---- Entering --------------------------------------------------------------------------------- */
+
+static jsv8_status_t
+run_source(EngineObject *engine, PyObject *code, PyObject *filename, jsv8_scope_t scope,
+           jsv8_want_t want, jsv8_value_t *result, jsv8_error_t *error)
+{
+    jsrt_args_t args;
+    jsv8_value_t source;
+    jsrt_args_init(&args, engine->state);
+    const char *name = PyUnicode_AsUTF8(filename);
+    jsv8_status_t status = JSV8_NO_MEMORY;
+    if (name != NULL && jsrt_text_to_js(&args, code, &source) == 0) {
+        status = jsv8_run(engine->isolate, &source, name, scope, want, result, error);
+        jsrt_watch_regain(&engine->watch);
+    }
+    jsrt_args_release(&args);
+    return status;
+}
+
+/* Runs the sources that the engine has not run yet. Inside. */
+static int
+catch_up(ContextObject *context, EngineObject *engine)
+{
+    while (engine->applied < context->source_count) {
+        jsrt_source_t *source = &context->sources[engine->applied];
+        PyObject *code = Py_NewRef(source->code), *filename = Py_NewRef(source->filename);
+        jsv8_value_t result;
+        jsv8_error_t error = {0};
+        jsv8_status_t status = run_source(engine, code, filename, JSV8_KEEP_SCOPE, JSV8_DISCARD,
+                                          &result, &error);
+        if (status != JSV8_OK || engine->watch.raised != NULL) {
+            jsrt_engine_raise(engine, status, &error);
+        }
+        Py_DECREF(code);
+        Py_DECREF(filename);
+        if (PyErr_Occurred()) {
+            return -1;
+        }
+        engine->applied++;
+    }
+    return 0;
+}
+
+static int
+is_open(ContextObject *context)
+{
+    if (context->home == NULL || context->home->closed) {
+        PyErr_SetString(context->state->ContextClosed, "the context is closed");
+        return 0;
+    }
+    return 1;
+}
+
+/* An engine for this thread, entered, its sources not yet looked at. */
+static EngineObject *
+enter_some(ContextObject *context)
+{
+    if (!is_open(context)) {
+        return NULL;
+    }
+    EngineObject *engine = context->home;
+    int lent = context->pool.size > 0 && !pthread_equal(context->home_thread, pthread_self());
+    if (lent) {
+        engine = jsrt_pool_borrow(&context->pool, context->home);
+        if (engine == NULL) {
+            return NULL;
+        }
+    }
+    if (jsrt_engine_enter(engine) < 0) {
+        if (lent) {
+            jsrt_pool_return(&context->pool, engine);
+        }
+        return NULL;
+    }
+    return engine;
+}
+
+EngineObject *
+jsrt_context_enter_slowly(ContextObject *context)
+{
+    EngineObject *engine = enter_some(context);
+    if (engine != NULL && catch_up(context, engine) < 0) {
+        jsrt_context_leave(context, engine);
+        return NULL;
+    }
+    return engine;
+}
+
+void
+jsrt_context_leave(ContextObject *context, EngineObject *engine)
+{
+    jsrt_engine_leave(engine);
+    if (engine != context->home) {
+        if (context->home->closed) {
+            PyObject *type, *value, *traceback;
+            PyErr_Fetch(&type, &value, &traceback);
+            jsrt_engine_close(engine);
+            PyErr_Restore(type, value, traceback);
+        }
+        jsrt_pool_return(&context->pool, engine);
+    }
+}
+
+PyObject *
+jsrt_context_finish(ContextObject *context, EngineObject *engine, jsv8_status_t status,
+                    jsv8_value_t *result, jsv8_error_t *error, PyObject *loop)
+{
+    PyObject *value;
+    if (status == JSV8_OK && engine->watch.raised == NULL) {
+        value = jsrt_engine_result(engine, status, result, error);
+    }
+    else if (status == JSV8_PENDING && engine->watch.raised == NULL) {
+        if (loop != NULL) {
+            value = jsrt_promise_future(engine, (PyObject *)context, loop, result->u.ref);
+            jsv8_ref_free(result->u.ref);
+        }
+        else {
+            value = jsrt_promise_wait(engine, result->u.ref);
+        }
+        if (value == NULL && engine->watch.raised != NULL) {
+            Py_CLEAR(engine->watch.raised);
+        }
+    }
+    else {
+        if (status == JSV8_PENDING) {
+            jsv8_ref_free(result->u.ref);
+        }
+        jsrt_engine_raise(engine, status, error);
+        value = NULL;
+    }
+    if (engine->isolate != NULL && !engine->condemned) {
+        jsrt_bridge_after_call(engine);
+    }
+    jsrt_context_leave(context, engine);
+    if (loop != NULL && status != JSV8_PENDING) {
+        return jsrt_promise_settled(context->state, loop, value);
+    }
+    return value;
+}
+
+/* ---- Calls -------------------------------------------------------------------------------------- */
+
+/* The loop for an async method: new, or NULL with RuntimeError. */
+static PyObject *
+loop_for(ContextObject *context)
+{
+    PyObject *loop = jsrt_bridge_running_loop(context->state);
+    if (loop == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "no running event loop");
+        return NULL;
+    }
+    if (context->pool.size > 0 && !pthread_equal(context->home_thread, pthread_self())) {
+        Py_DECREF(loop);
+        PyErr_SetString(PyExc_RuntimeError,
+                        "a context with a pool is awaited on the thread that made it");
+        return NULL;
+    }
+    return loop;
+}
+
+static PyObject *
+call_converted(ContextObject *context, PyObject *name, jsrt_args_t *args, PyObject *loop)
+{
+    Py_ssize_t length;
+    const char *text = PyUnicode_AsUTF8AndSize(name, &length);
+    if (text == NULL) {
+        return NULL;
+    }
+    EngineObject *engine = jsrt_context_enter(context);
+    if (engine == NULL) {
+        return NULL;
+    }
+    jsv8_value_t result;
+    jsv8_error_t error = {0};
+    jsv8_ref_t *ref = NULL;
+    jsrt_context_put_gil_down(context, engine);
+    jsv8_status_t status = jsv8_function(engine->isolate, text, (size_t)length, &ref, &error);
+    if (status == JSV8_OK) {
+        status = jsv8_call(ref, args->count, args->values, JSV8_SETTLE, &result, &error);
+        jsv8_ref_free(ref);
+    }
+    jsrt_watch_regain(&engine->watch);
+    return jsrt_context_finish(context, engine, status, &result, &error, loop);
+}
+
+static PyObject *
+call(ContextObject *context, PyObject *name, PyObject *sequence, PyObject *loop)
+{
+    enum { HELD = 8 };
+    PyObject *held[HELD], **items = held;
+    size_t count = 0;
+    if (!PyUnicode_Check(name)) {
+        PyErr_Format(PyExc_TypeError, "name must be a str, not %.200s", Py_TYPE(name)->tp_name);
+        return NULL;
+    }
+    if (sequence != NULL && !PyList_Check(sequence) && !PyTuple_Check(sequence)) {
+        PyErr_Format(PyExc_TypeError, "args must be a list or a tuple, not %.200s",
+                     Py_TYPE(sequence)->tp_name);
+        return NULL;
+    }
+    /* The items are held one by one: while JavaScript runs, another thread may change a list. */
+    if (sequence != NULL) {
+        count = (size_t)PySequence_Fast_GET_SIZE(sequence);
+        if (count > HELD) {
+            items = PyMem_Malloc(count * sizeof(PyObject *));
+            if (items == NULL) {
+                return PyErr_NoMemory();
+            }
+        }
+        PyObject **from = PySequence_Fast_ITEMS(sequence);
+        for (size_t i = 0; i < count; i++) {
+            items[i] = Py_NewRef(from[i]);
+        }
+    }
+    PyObject *out = NULL;
+    jsrt_args_t args;
+    jsrt_args_init(&args, context->state);
+    if (jsrt_args_convert(&args, items, count) == 0) {
+        out = call_converted(context, name, &args, loop);
+    }
+    jsrt_args_release(&args);
+    for (size_t i = 0; i < count; i++) {
+        Py_DECREF(items[i]);
+    }
+    if (items != held) {
+        PyMem_Free(items);
+    }
+    return out;
+}
+
+/* (first, second=None) by position or keyword, for all methods here: it is faster than
+ * PyArg_ParseTuple and they are alike. second may be NULL in the result. */
+static int
+parse_two(const char *method, const char *first_name, const char *second_name,
+          PyObject *const *args, Py_ssize_t count, PyObject *keywords, PyObject **first,
+          PyObject **second)
+{
+    *first = count > 0 ? args[0] : NULL;
+    *second = count > 1 ? args[1] : NULL;
+    if (count > 2) {
+        PyErr_Format(PyExc_TypeError, "%s() takes at most 2 arguments (%zd given)", method, count);
+        return -1;
+    }
+    Py_ssize_t named = keywords != NULL ? PyTuple_GET_SIZE(keywords) : 0;
+    for (Py_ssize_t i = 0; i < named; i++) {
+        PyObject *keyword = PyTuple_GET_ITEM(keywords, i);
+        PyObject **slot = NULL;
+        if (PyUnicode_CompareWithASCIIString(keyword, first_name) == 0) {
+            slot = first;
+        }
+        else if (second_name != NULL &&
+                 PyUnicode_CompareWithASCIIString(keyword, second_name) == 0) {
+            slot = second;
+        }
+        if (slot == NULL || *slot != NULL) {
+            PyErr_Format(PyExc_TypeError, "%s() got %s argument '%U'", method,
+                         slot == NULL ? "an unexpected keyword" : "multiple values for", keyword);
+            return -1;
+        }
+        *slot = args[count + i];
+    }
+    if (*first == NULL) {
+        PyErr_Format(PyExc_TypeError, "%s() needs the argument '%s'", method, first_name);
+        return -1;
+    }
+    return 0;
+}
+
+#define FAST_METHOD(name)                                                                         \
+    static PyObject *name(ContextObject *context, PyObject *const *args, Py_ssize_t count,        \
+                          PyObject *keywords)
+
+FAST_METHOD(context_call)
+{
+    PyObject *name, *sequence;
+    if (parse_two("call", "name", "args", args, count, keywords, &name, &sequence) < 0) {
+        return NULL;
+    }
+    return call(context, name, sequence, NULL);
+}
+
+FAST_METHOD(context_call_async)
+{
+    PyObject *name, *sequence;
+    if (parse_two("call_async", "name", "args", args, count, keywords, &name, &sequence) < 0) {
+        return NULL;
+    }
+    PyObject *loop = loop_for(context);
+    if (loop == NULL) {
+        return NULL;
+    }
+    PyObject *future = call(context, name, sequence, loop);
+    Py_DECREF(loop);
+    return future;
+}
+
+/* ---- Source ---------------------------------------------------------------------------------------- */
+
+static int
+check_source(PyObject *code, PyObject **filename, const char *default_name)
+{
+    if (!PyUnicode_Check(code)) {
+        PyErr_Format(PyExc_TypeError, "code must be a str, not %.200s", Py_TYPE(code)->tp_name);
+        return -1;
+    }
+    if (*filename == NULL || *filename == Py_None) {
+        *filename = PyUnicode_FromString(default_name);
+        return *filename == NULL ? -1 : 0;
+    }
+    *filename = PyOS_FSPath(*filename);
+    if (*filename != NULL && !PyUnicode_Check(*filename)) {
+        PyErr_SetString(PyExc_TypeError, "filename must be a str");
+        Py_CLEAR(*filename);
+    }
+    return *filename == NULL ? -1 : 0;
+}
+
+static PyObject *
+run(ContextObject *context, PyObject *code, PyObject *filename, jsv8_scope_t scope, PyObject *loop)
+{
+    if (check_source(code, &filename, "<eval>") < 0) {
+        return NULL;
+    }
+    PyObject *out = NULL;
+    jsrt_args_t args;
+    jsv8_value_t source, result;
+    jsv8_error_t error = {0};
+    jsrt_args_init(&args, context->state);
+    const char *name = PyUnicode_AsUTF8(filename);
+    if (name != NULL && jsrt_text_to_js(&args, code, &source) == 0) {
+        EngineObject *engine = jsrt_context_enter(context);
+        if (engine != NULL) {
+            jsrt_context_put_gil_down(context, engine);
+            jsv8_status_t status = jsv8_run(engine->isolate, &source, name, scope, JSV8_SETTLE,
+                                            &result, &error);
+            jsrt_watch_regain(&engine->watch);
+            out = jsrt_context_finish(context, engine, status, &result, &error, loop);
+        }
+    }
+    jsrt_args_release(&args);
+    Py_DECREF(filename);
+    return out;
+}
+
+FAST_METHOD(context_eval)
+{
+    PyObject *code, *filename;
+    if (parse_two("eval", "code", "filename", args, count, keywords, &code, &filename) < 0) {
+        return NULL;
+    }
+    return run(context, code, filename, JSV8_KEEP_SCOPE, NULL);
+}
+
+FAST_METHOD(context_eval_async)
+{
+    PyObject *code, *filename;
+    if (parse_two("eval_async", "code", "filename", args, count, keywords, &code, &filename) < 0) {
+        return NULL;
+    }
+    PyObject *loop = loop_for(context);
+    if (loop == NULL) {
+        return NULL;
+    }
+    PyObject *future = run(context, code, filename, JSV8_KEEP_SCOPE, loop);
+    Py_DECREF(loop);
+    return future;
+}
+
+FAST_METHOD(context_evaluate)
+{
+    PyObject *code, *filename;
+    if (parse_two("evaluate", "code", "filename", args, count, keywords, &code, &filename) < 0) {
+        return NULL;
+    }
+    return run(context, code, filename, JSV8_OWN_SCOPE, NULL);
+}
+
+/* Keeps a source. Steals both on success. */
+static int
+keep_source(ContextObject *context, PyObject *code, PyObject *filename)
+{
+    if (context->source_count == context->source_capacity) {
+        Py_ssize_t capacity = context->source_capacity ? context->source_capacity * 2 : 4;
+        jsrt_source_t *grown =
+            PyMem_Realloc(context->sources, (size_t)capacity * sizeof(jsrt_source_t));
+        if (grown == NULL) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        context->sources = grown;
+        context->source_capacity = capacity;
+    }
+    context->sources[context->source_count++] = (jsrt_source_t){code, filename};
+    return 0;
+}
+
+static int
+compile(ContextObject *context, PyObject *code, PyObject *filename)
+{
+    if (check_source(code, &filename, "<compile>") < 0) {
+        return -1;
+    }
+    EngineObject *engine = jsrt_context_enter(context);
+    if (engine == NULL) {
+        Py_DECREF(filename);
+        return -1;
+    }
+    int done = -1;
+    jsv8_value_t result;
+    jsv8_error_t error = {0};
+    jsv8_status_t status =
+        run_source(engine, code, filename, JSV8_KEEP_SCOPE, JSV8_DISCARD, &result, &error);
+    if (status != JSV8_OK || engine->watch.raised != NULL) {
+        if (!PyErr_Occurred()) {
+            jsrt_engine_raise(engine, status, &error);
+        }
+    }
+    /* While this ran without the GIL another thread may have added a source: this engine is then
+     * behind, and will catch up by running the other one; only its own place is certain. */
+    else if (keep_source(context, Py_NewRef(code), Py_NewRef(filename)) < 0) {
+        Py_DECREF(code);
+        Py_DECREF(filename);
+    }
+    else {
+        done = 0;
+        if (engine->applied == context->source_count - 1) {
+            engine->applied = context->source_count;
+        }
+    }
+    if (engine->isolate != NULL && !engine->condemned) {
+        jsrt_bridge_after_call(engine);
+    }
+    jsrt_context_leave(context, engine);
+    Py_DECREF(filename);
+    return done;
+}
+
+FAST_METHOD(context_compile)
+{
+    PyObject *code, *filename;
+    if (parse_two("compile", "code", "filename", args, count, keywords, &code, &filename) < 0 ||
+        compile(context, code, filename) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+context_function(ContextObject *context, PyObject *name)
+{
+    if (!PyUnicode_Check(name)) {
+        PyErr_Format(PyExc_TypeError, "name must be a str, not %.200s", Py_TYPE(name)->tp_name);
+        return NULL;
+    }
+    return jsrt_function_new(context, name);
+}
+
+static PyObject *
+context_heap_statistics(ContextObject *context, PyObject *unused)
+{
+    EngineObject *engine = jsrt_context_enter(context);
+    if (engine == NULL) {
+        return NULL;
+    }
+    jsv8_heap_stats_t stats = {0};
+    jsv8_heap_stats(engine->isolate, &stats);
+    jsrt_watch_regain(&engine->watch);
+    jsrt_context_leave(context, engine);
+    return Py_BuildValue("{s:n,s:n,s:n,s:n,s:n,s:n}", "heap_used", (Py_ssize_t)stats.heap_used,
+                         "heap_total", (Py_ssize_t)stats.heap_total, "heap_limit",
+                         (Py_ssize_t)stats.heap_limit, "external", (Py_ssize_t)stats.external,
+                         "malloced", (Py_ssize_t)stats.malloced, "contexts",
+                         (Py_ssize_t)stats.contexts);
+}
+
+static PyObject *
+context_collect(ContextObject *context, PyObject *unused)
+{
+    EngineObject *engine = jsrt_context_enter(context);
+    if (engine == NULL) {
+        return NULL;
+    }
+    jsv8_collect(engine->isolate);
+    jsrt_watch_regain(&engine->watch);
+    jsrt_context_leave(context, engine);
+    Py_RETURN_NONE;
+}
+
+/* ---- Life ------------------------------------------------------------------------------------------------ */
+
+static PyObject *
+context_close(ContextObject *context, PyObject *unused)
+{
+    if (context->home != NULL) {
+        if (jsrt_engine_close_when_free(context->home) < 0) {
+            return NULL;
+        }
+        jsrt_pool_close(&context->pool);
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+context_enter(ContextObject *context, PyObject *unused)
+{
+    return is_open(context) ? Py_NewRef(context) : NULL;
+}
+
+static PyObject *
+context_exit(ContextObject *context, PyObject *args)
+{
+    return context_close(context, NULL);
+}
+
+/* A number of megabytes as bytes; 0 for None. */
+static int
+parse_heap_limit(PyObject *object, jsv8_profile_t profile, size_t *out)
+{
+    *out = 0;
+    if (object == Py_None) {
+        return 0;
+    }
+    double megabytes = PyFloat_AsDouble(object);
+    if (megabytes == -1 && PyErr_Occurred()) {
+        return -1;
+    }
+    double least = profile == JSV8_PROFILE_BARE ? 4 : 16;
+    if (!(megabytes >= least && megabytes <= 1048576)) {
+        PyErr_Format(PyExc_ValueError, "heap_limit is in MB, %d at least", (int)least);
+        return -1;
+    }
+    *out = (size_t)(megabytes * MEGABYTE);
+    return 0;
+}
+
+static int
+parse_timeout(PyObject *object, double *out)
+{
+    *out = 0;
+    if (object == Py_None) {
+        return 0;
+    }
+    *out = PyFloat_AsDouble(object);
+    if (*out == -1 && PyErr_Occurred()) {
+        return -1;
+    }
+    if (!(*out > 0 && *out < 1e9)) {
+        PyErr_SetString(PyExc_ValueError, "timeout is in seconds, more than 0");
+        return -1;
+    }
+    return 0;
+}
+
+static int
+parse_profile(const char *name, jsv8_profile_t *out)
+{
+    for (int i = 0; i < 3; i++) {
+        if (strcmp(name, profile_names[i]) == 0) {
+            *out = (jsv8_profile_t)i;
+            return 0;
+        }
+    }
+    PyErr_Format(PyExc_ValueError, "profile must be 'bare', 'web' or 'node', not '%s'", name);
+    return -1;
+}
+
+static PyObject *
+context_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
+{
+    static char *names[] = {"profile", "heap_limit", "timeout", "code", "pool", NULL};
+    const char *profile_name = "web";
+    PyObject *heap_limit_object = Py_None, *timeout_object = Py_None, *code = Py_None;
+    Py_ssize_t pool = 0;
+    jsv8_profile_t profile;
+    size_t heap_limit;
+    double timeout;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|$sOOOn:Context", names, &profile_name,
+                                     &heap_limit_object, &timeout_object, &code, &pool) ||
+        parse_profile(profile_name, &profile) < 0 ||
+        parse_heap_limit(heap_limit_object, profile, &heap_limit) < 0 ||
+        parse_timeout(timeout_object, &timeout) < 0) {
+        return NULL;
+    }
+    if (pool < 0 || pool > JSRT_POOL_LARGEST) {
+        PyErr_Format(PyExc_ValueError, "pool must be 0 to %d", JSRT_POOL_LARGEST);
+        return NULL;
+    }
+    PyObject *module = PyType_GetModuleByDef(type, &jsrt_module);
+    if (module == NULL) {
+        return NULL;
+    }
+    ContextObject *context = (ContextObject *)type->tp_alloc(type, 0);
+    if (context == NULL) {
+        return NULL;
+    }
+    context->state = jsrt_state_of(module);
+    context->state->context_count++;
+    context->home_thread = pthread_self();
+    context->home =
+        jsrt_engine_new(context->state, profile, heap_limit, timeout, profile != JSV8_PROFILE_BARE);
+    if (context->home == NULL || jsrt_pool_init(&context->pool, pool) < 0 ||
+        (code != Py_None && compile(context, code, NULL) < 0)) {
+        Py_DECREF(context);
+        return NULL;
+    }
+    return (PyObject *)context;
+}
+
+static int
+context_traverse(ContextObject *context, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(context));
+    Py_VISIT(context->home);
+    return jsrt_pool_traverse(&context->pool, visit, arg);
+}
+
+static int
+context_clear(ContextObject *context)
+{
+    if (context->home != NULL) {
+        jsrt_engine_close(context->home);
+    }
+    jsrt_pool_close(&context->pool);
+    return 0;
+}
+
+static void
+context_dealloc(ContextObject *context)
+{
+    PyTypeObject *type = Py_TYPE(context);
+    PyObject *error_type, *error_value, *traceback;
+    PyObject_GC_UnTrack(context);
+    if (context->weakrefs != NULL) {
+        PyObject_ClearWeakRefs((PyObject *)context);
+    }
+    PyErr_Fetch(&error_type, &error_value, &traceback);
+    context_clear(context);
+    jsrt_pool_dispose(&context->pool);
+    Py_CLEAR(context->home);
+    PyErr_Restore(error_type, error_value, traceback);
+    for (Py_ssize_t i = 0; i < context->source_count; i++) {
+        Py_DECREF(context->sources[i].code);
+        Py_DECREF(context->sources[i].filename);
+    }
+    PyMem_Free(context->sources);
+    context->state->context_count--;
+    type->tp_free(context);
+    Py_DECREF(type);
+}
+
+static PyObject *
+context_repr(ContextObject *context)
+{
+    EngineObject *home = context->home;
+    return PyUnicode_FromFormat("<jsrt.Context %s, %s>", profile_names[home->profile],
+                                home->closed             ? "closed"
+                                : home->isolate != NULL ? "booted"
+                                                         : "not booted yet");
+}
+
+static PyObject *
+get_closed(ContextObject *context, void *unused)
+{
+    return PyBool_FromLong(context->home->closed);
+}
+
+static PyObject *
+get_profile(ContextObject *context, void *unused)
+{
+    return PyUnicode_FromString(profile_names[context->home->profile]);
+}
+
+static PyObject *
+get_heap_limit(ContextObject *context, void *unused)
+{
+    if (context->home->heap_limit == 0) {
+        Py_RETURN_NONE;
+    }
+    return PyFloat_FromDouble((double)context->home->heap_limit / MEGABYTE);
+}
+
+static PyObject *
+get_timeout(ContextObject *context, void *unused)
+{
+    if (context->home->timeout == 0) {
+        Py_RETURN_NONE;
+    }
+    return PyFloat_FromDouble(context->home->timeout);
+}
+
+/* ---- The type --------------------------------------------------------------------------------------------- */
+
+PyDoc_STRVAR(
+    context_doc,
+    "Context(*, profile='web', heap_limit=None, timeout=None, code=None, pool=0)\n--\n\n"
+    "A JavaScript global scope. V8 boots at its first use.\n\n"
+    "profile: 'bare' is ECMAScript alone; 'web' adds URL, fetch, WebCrypto, timers, streams and\n"
+    "the like, Node's own; 'node' adds require, process and Buffer.\n"
+    "heap_limit: MB of JavaScript heap. timeout: seconds a call may run. code: compiled at once.\n"
+    "pool: how many more engines may boot for calls from threads other than this one.");
+
+#define METHOD(name, flags, function, doc)                                                        \
+    {name, (PyCFunction)(void (*)(void))function, flags, PyDoc_STR(doc)}
+
+static PyMethodDef context_methods[] = {
+    METHOD("call", METH_FASTCALL | METH_KEYWORDS, context_call,
+           "call($self, /, name, args=())\n--\n\n"
+           "Calls a function by its global name or dotted path and returns its value. A promise\n"
+           "is waited for."),
+    METHOD("call_async", METH_FASTCALL | METH_KEYWORDS, context_call_async,
+           "call_async($self, /, name, args=())\n--\n\n"
+           "Calls a function now; returns a future of the running event loop for its value."),
+    METHOD("compile", METH_FASTCALL | METH_KEYWORDS, context_compile,
+           "compile($self, /, code, filename=None)\n--\n\n"
+           "Runs code in the global scope and keeps it for every engine of this context."),
+    METHOD("eval", METH_FASTCALL | METH_KEYWORDS, context_eval,
+           "eval($self, /, code, filename=None)\n--\n\n"
+           "Runs code in the global scope; returns the last expression's value."),
+    METHOD("eval_async", METH_FASTCALL | METH_KEYWORDS, context_eval_async,
+           "eval_async($self, /, code, filename=None)\n--\n\n"
+           "As eval; returns a future of the running event loop."),
+    METHOD("evaluate", METH_FASTCALL | METH_KEYWORDS, context_evaluate,
+           "evaluate($self, /, code, filename=None)\n--\n\n"
+           "As eval, in a scope of its own: declarations are gone afterwards."),
+    METHOD("function", METH_O, context_function,
+           "function($self, name, /)\n--\n\n"
+           "The function of that name, held for calling."),
+    METHOD("heap_statistics", METH_NOARGS, context_heap_statistics,
+           "heap_statistics($self, /)\n--\n\nSizes of V8's heap, in bytes."),
+    METHOD("collect", METH_NOARGS, context_collect,
+           "collect($self, /)\n--\n\nCollects JavaScript's garbage now."),
+    METHOD("close", METH_NOARGS, context_close,
+           "close($self, /)\n--\n\nFrees the engines; later use raises ContextClosed."),
+    METHOD("__enter__", METH_NOARGS, context_enter, "The context itself."),
+    METHOD("__exit__", METH_VARARGS, context_exit, "Closes the context."),
+    {NULL},
+};
+
+static PyGetSetDef context_properties[] = {
+    {"closed", (getter)get_closed, NULL, PyDoc_STR("Whether close() was called."), NULL},
+    {"profile", (getter)get_profile, NULL, PyDoc_STR("'bare', 'web' or 'node'."), NULL},
+    {"heap_limit", (getter)get_heap_limit, NULL, PyDoc_STR("In MB, or None."), NULL},
+    {"timeout", (getter)get_timeout, NULL, PyDoc_STR("In seconds, or None."), NULL},
+    {NULL},
+};
+
+static PyMemberDef context_members[] = {
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(ContextObject, weakrefs), READONLY, NULL},
+    {NULL},
+};
+
+static PyType_Slot context_slots[] = {
+    {Py_tp_doc, (void *)context_doc},       {Py_tp_new, context_new},
+    {Py_tp_traverse, context_traverse},     {Py_tp_clear, context_clear},
+    {Py_tp_dealloc, context_dealloc},       {Py_tp_repr, context_repr},
+    {Py_tp_methods, context_methods},       {Py_tp_getset, context_properties},
+    {Py_tp_members, context_members},       {0, NULL},
+};
+
+PyType_Spec jsrt_context_spec = {
+    .name = "jsrt.Context",
+    .basicsize = sizeof(ContextObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = context_slots,
+};

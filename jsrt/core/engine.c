@@ -1,0 +1,792 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * engine.c: boots isolates, lets threads in and out, and frees isolates (engine.h has the rules).
+ *
+ * Called by context.c, function.c and pool.c around every call, by bridge.c around every turn.
+ * Freeing is the delicate part: an isolate must not be freed by a thread that is inside another
+ * one (a finalizer that runs while JavaScript does), nor, when pinned, by another thread. What
+ * cannot be freed at once waits in `graves` for a thread that may.
+ */
+#include "engine.h"
+
+#include "bridge.h"
+#include "error.h"
+#include "to_py.h"
+
+int jsrt_unusable;
+int jsrt_has_graves;
+
+/* An isolate whose engine is gone. */
+typedef struct grave {
+    jsv8_isolate_t *isolate;  /* owned */
+    uv_loop_t *loop;          /* owned where own_loop is set */
+    uv_timer_t *tick;         /* owned */
+    PyObject *loop_object;    /* owned or NULL: keeps a borrowed loop's memory */
+    int own_loop, pinned;
+    pthread_t thread;
+    struct grave *next;
+} grave_t;
+
+static grave_t *graves;                  /* under the GIL */
+static _Thread_local EngineObject *turning; /* whose loop this thread runs */
+static pthread_t first_thread;
+static int started, first_thread_known;
+
+static struct {
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    uint64_t count;
+} left = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0};
+
+static pthread_mutex_t boot_mutex = PTHREAD_MUTEX_INITIALIZER;
+
+/* ---- The process ------------------------------------------------------------------------------ */
+
+static void
+on_fork_in_child(void)
+{
+    if (started) {
+        jsrt_unusable = 1;
+    }
+}
+
+/* Around the wait of jsv8_turn(1): other threads may have the GIL meanwhile. */
+static void
+before_blocking(void)
+{
+    EngineObject *engine = turning;
+    if (engine != NULL && engine->watch.released == NULL) {
+        engine->watch.released = PyEval_SaveThread();
+    }
+}
+
+static void
+after_blocking(void)
+{
+    /* Regained by jsrt_engine_turn: callbacks in between take the GIL themselves. */
+}
+
+int
+jsrt_engine_process_start(jsrt_state_t *state)
+{
+    if (started) {
+        return 0;
+    }
+    const char *share = NULL;
+    if (state->share_dir != NULL && PyUnicode_Check(state->share_dir)) {
+        share = PyUnicode_AsUTF8(state->share_dir);
+        if (share == NULL) {
+            return -1;
+        }
+    }
+    jsv8_error_t error = {0};
+    jsv8_status_t status = jsv8_process_start(share, &error);
+    if (status != JSV8_OK) {
+        jsrt_error_raise(state, status, &error);
+        return -1;
+    }
+    jsv8_set_blocking_hooks(before_blocking, after_blocking);
+    pthread_atfork(NULL, NULL, on_fork_in_child);
+    started = 1;
+    return 0;
+}
+
+static int
+is_mine(EngineObject *engine)
+{
+    return pthread_equal(engine->thread, pthread_self());
+}
+
+/* An engine that another thread is inside of, borrowed, or NULL. */
+static EngineObject *
+busy_elsewhere(jsrt_state_t *state)
+{
+    for (EngineObject *each = state->engines; each != NULL; each = each->next) {
+        if (jsrt_watch_busy(&each->watch) && !is_mine(each)) {
+            return each;
+        }
+    }
+    return NULL;
+}
+
+/* Until some thread has left an engine, 100 ms at most. The GIL is put down. */
+static int
+wait_for_a_leave(void)
+{
+    pthread_mutex_lock(&left.mutex);
+    uint64_t ticket = left.count;
+    pthread_mutex_unlock(&left.mutex);
+    Py_BEGIN_ALLOW_THREADS
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += 100 * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    pthread_mutex_lock(&left.mutex);
+    while (left.count == ticket &&
+           pthread_cond_timedwait(&left.changed, &left.mutex, &until) == 0) {
+    }
+    pthread_mutex_unlock(&left.mutex);
+    Py_END_ALLOW_THREADS
+    return PyErr_CheckSignals();
+}
+
+/* From now on V8 is used by several threads. One that is inside at the moment (the GIL put down
+ * in a long call) takes its Locker itself: it is asked, and waited for. */
+static int
+turn_locking_on(jsrt_state_t *state)
+{
+    EngineObject *busy;
+    while (!jsv8_locking_is_on() && (busy = busy_elsewhere(state)) != NULL) {
+        Py_INCREF(busy);
+        busy->waiting++;
+        atomic_fetch_add(&jsrt_locking_wanted, 1);
+        jsrt_watch_ask_for_locking(&busy->watch);
+        int code = wait_for_a_leave();
+        atomic_fetch_sub(&jsrt_locking_wanted, 1);
+        busy->waiting--;
+        Py_DECREF(busy);
+        if (code < 0) {
+            return -1;
+        }
+    }
+    if (!jsv8_locking_is_on()) {
+        jsv8_lock_current(NULL);
+    }
+    return 0;
+}
+
+/* ---- Callbacks from V8 -------------------------------------------------------------------------- */
+
+static void
+set_ready(EngineObject *engine)
+{
+    engine->ready = engine->isolate != NULL && !engine->condemned && !engine->closed &&
+                    !engine->in_callback;
+}
+
+PyGILState_STATE
+jsrt_engine_callback_begin(EngineObject *engine)
+{
+    PyGILState_STATE gil = PyGILState_Ensure();
+    engine->in_callback++;
+    jsrt_inside++;
+    set_ready(engine);
+    return gil;
+}
+
+void
+jsrt_engine_callback_end(EngineObject *engine, PyGILState_STATE gil)
+{
+    jsrt_inside--;
+    engine->in_callback--;
+    set_ready(engine);
+    PyGILState_Release(gil);
+}
+
+static void
+on_unhandled(void *user, const jsv8_error_t *error)
+{
+    EngineObject *engine = user;
+    if (jsrt_unusable) {
+        return;
+    }
+    PyGILState_STATE gil = jsrt_engine_callback_begin(engine);
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyObject *exception = jsrt_error_new(engine->state, JSV8_EXCEPTION, error);
+    if (exception != NULL) {
+        jsrt_bridge_report(engine, exception);
+        Py_DECREF(exception);
+    }
+    else {
+        PyErr_WriteUnraisable((PyObject *)engine);
+    }
+    PyErr_Restore(type, value, traceback);
+    jsrt_engine_callback_end(engine, gil);
+}
+
+/* ---- Boot ---------------------------------------------------------------------------------------- */
+
+static int
+open_loop(EngineObject *engine)
+{
+    uv_loop_t *loop = PyMem_RawCalloc(1, sizeof(*loop));
+    uv_timer_t *tick = PyMem_RawCalloc(1, sizeof(*tick));
+    if (loop == NULL || tick == NULL || uv_loop_init(loop) != 0) {
+        PyMem_RawFree(loop);
+        PyMem_RawFree(tick);
+        PyErr_SetString(PyExc_OSError, "no loop could be opened for V8");
+        return -1;
+    }
+    uv_timer_init(loop, tick);
+    uv_unref((uv_handle_t *)tick);
+    engine->loop = loop;
+    engine->tick = tick;
+    engine->own_loop = 1;
+    return 0;
+}
+
+static void
+close_loop(uv_loop_t *loop, uv_timer_t *tick)
+{
+    uv_close((uv_handle_t *)tick, NULL);
+    uv_run(loop, UV_RUN_DEFAULT);
+    if (uv_loop_close(loop) == 0) {
+        PyMem_RawFree(tick);
+        PyMem_RawFree(loop);
+    }
+    /* else something of Node's is still open: a leak is better than a use after free */
+}
+
+static jsv8_status_t
+make_isolate(EngineObject *engine, jsv8_error_t *error)
+{
+    jsv8_isolate_config_t config = {
+        .profile = engine->profile,
+        .loop = engine->loop,
+        .heap_limit = engine->heap_limit,
+        .pinned = engine->pinned,
+        .on_unhandled = on_unhandled,
+        .user = engine,
+    };
+    if (!jsv8_locking_is_on() || engine->pinned) {
+        return jsv8_isolate_new(&config, &engine->isolate, error);
+    }
+    jsv8_status_t status;
+    Py_BEGIN_ALLOW_THREADS
+    pthread_mutex_lock(&boot_mutex);
+    status = jsv8_isolate_new(&config, &engine->isolate, error);
+    pthread_mutex_unlock(&boot_mutex);
+    Py_END_ALLOW_THREADS
+    return status;
+}
+
+/* The watch's counter is odd already: other threads wait for the boot. */
+static int
+boot(EngineObject *engine)
+{
+    jsrt_state_t *state = engine->state;
+    if (jsrt_engine_process_start(state) < 0) {
+        return -1;
+    }
+    pthread_t self = pthread_self();
+    if (!first_thread_known) {
+        first_thread = self;
+        first_thread_known = 1;
+    }
+    else if (!pthread_equal(first_thread, self) && turn_locking_on(state) < 0) {
+        return -1;
+    }
+    engine->pinned = 0;
+    if (engine->may_pin && jsrt_bridge_pin(engine) < 0) {
+        return -1;
+    }
+    if (engine->pinned) {
+        if (turn_locking_on(state) < 0) {
+            Py_CLEAR(engine->loop_object);
+            engine->loop = NULL;
+            engine->pinned = 0;
+            return -1;
+        }
+    }
+    else if (open_loop(engine) < 0) {
+        return -1;
+    }
+    jsv8_error_t error = {0};
+    jsv8_status_t status = make_isolate(engine, &error);
+    if (status != JSV8_OK) {
+        jsrt_error_raise(state, status, &error);
+        if (engine->own_loop) {
+            close_loop(engine->loop, engine->tick);
+        }
+        else {
+            Py_CLEAR(engine->loop_object);
+        }
+        engine->loop = NULL;
+        engine->tick = NULL;
+        engine->own_loop = engine->pinned = 0;
+        engine->isolate = NULL;
+        return -1;
+    }
+    engine->thread = self;
+    engine->condemned = 0;
+    engine->applied = 0;
+    engine->boot++;
+    engine->previous = NULL;
+    engine->next = state->engines;
+    if (engine->next != NULL) {
+        engine->next->previous = engine;
+    }
+    state->engines = engine;
+    set_ready(engine);
+    if (jsrt_watch_start(&engine->watch, engine->isolate, engine->timeout) < 0) {
+        engine->condemned = 1; /* discarded when the caller leaves */
+        return -1;
+    }
+    return 0;
+}
+
+/* ---- Graves ----------------------------------------------------------------------------------------- */
+
+static void
+bury(grave_t *grave)
+{
+    int loop_lives = 1;
+    if (grave->loop_object != NULL) {
+        PyObject *closed = PyObject_CallMethod(grave->loop_object, "is_closed", NULL);
+        loop_lives = closed == Py_False;
+        Py_XDECREF(closed);
+        PyErr_Clear();
+    }
+    if (loop_lives) {
+        jsv8_isolate_free(grave->isolate);
+        if (grave->own_loop) {
+            close_loop(grave->loop, grave->tick);
+        }
+    }
+    Py_XDECREF(grave->loop_object);
+}
+
+/* Whether this thread may free the isolate now. */
+static int
+may_bury(jsrt_state_t *state, const grave_t *grave)
+{
+    if (jsrt_inside > 0) {
+        return 0;
+    }
+    if (pthread_equal(grave->thread, pthread_self())) {
+        return 1;
+    }
+    if (grave->pinned || (!jsv8_locking_is_on() && busy_elsewhere(state) != NULL)) {
+        return 0;
+    }
+    jsv8_lock_current(NULL);
+    return 1;
+}
+
+/* Frees what this thread may free. */
+static void
+reap(jsrt_state_t *state)
+{
+    grave_t **link = &graves;
+    while (*link != NULL) {
+        grave_t *grave = *link;
+        if (!may_bury(state, grave)) {
+            link = &grave->next;
+            continue;
+        }
+        *link = grave->next;
+        bury(grave);
+        PyMem_RawFree(grave);
+        link = &graves;
+    }
+    jsrt_has_graves = graves != NULL;
+}
+
+void
+jsrt_engine_discard(EngineObject *engine)
+{
+    if (engine->isolate == NULL) {
+        return;
+    }
+    jsrt_state_t *state = engine->state;
+    jsrt_bridge_stop(engine);
+    jsrt_watch_stop(&engine->watch);
+    grave_t grave = {
+        .isolate = engine->isolate,
+        .loop = engine->loop,
+        .tick = engine->tick,
+        .loop_object = engine->pinned ? engine->loop_object : NULL,
+        .own_loop = engine->own_loop,
+        .pinned = engine->pinned,
+        .thread = engine->thread,
+    };
+    if (engine->pinned) {
+        engine->loop_object = NULL;
+    }
+    engine->isolate = NULL;
+    engine->loop = NULL;
+    engine->tick = NULL;
+    engine->own_loop = engine->pinned = 0;
+    set_ready(engine);
+    if (engine->previous != NULL) {
+        engine->previous->next = engine->next;
+    }
+    else {
+        state->engines = engine->next;
+    }
+    if (engine->next != NULL) {
+        engine->next->previous = engine->previous;
+    }
+    engine->next = engine->previous = NULL;
+
+    if (jsrt_unusable) {
+        return; /* V8 is not to be touched: memory of a process that ends, or of its parent */
+    }
+    if (may_bury(state, &grave)) {
+        bury(&grave);
+        return;
+    }
+    grave_t *kept = PyMem_RawMalloc(sizeof(*kept));
+    if (kept != NULL) {
+        *kept = grave;
+        kept->next = graves;
+        graves = kept;
+        jsrt_has_graves = 1;
+    }
+}
+
+void
+jsrt_engine_close(EngineObject *engine)
+{
+    engine->closed = 1;
+    engine->ready = 0;
+    jsrt_engine_discard(engine);
+}
+
+/* ---- In and out ------------------------------------------------------------------------------------------ */
+
+static int
+refuse(EngineObject *engine)
+{
+    if (engine->closed) {
+        PyErr_SetString(engine->state->ContextClosed, "the context is closed");
+        return -1;
+    }
+    if (jsv8_process_forked() || (jsrt_unusable && !engine->state->exiting)) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "V8 was started before this process was forked, and its threads do not "
+                        "survive a fork: use JavaScript in the child only, or fork before it is "
+                        "first used");
+        return -1;
+    }
+    if (jsrt_unusable || engine->state->exiting) {
+        PyErr_SetString(PyExc_RuntimeError, "JavaScript is over: the interpreter is exiting");
+        return -1;
+    }
+    return 0;
+}
+
+/* Until nobody is inside. */
+static int
+wait_for_turn(EngineObject *engine)
+{
+    while (jsrt_watch_busy(&engine->watch) || engine->in_callback) {
+        if (is_mine(engine)) {
+            PyErr_SetString(PyExc_RuntimeError,
+                            "the context is in use by this thread already: JavaScript cannot be "
+                            "called from a signal handler, finalizer or callback that runs "
+                            "during a call");
+            return -1;
+        }
+        engine->waiting++;
+        int code = wait_for_a_leave();
+        engine->waiting--;
+        if (code < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+int
+jsrt_engine_close_when_free(EngineObject *engine)
+{
+    if (!jsrt_unusable && wait_for_turn(engine) < 0) {
+        return -1;
+    }
+    jsrt_engine_close(engine);
+    return 0;
+}
+
+int
+jsrt_engine_enter_slowly(EngineObject *engine)
+{
+    if (refuse(engine) < 0 || wait_for_turn(engine) < 0 || refuse(engine) < 0) {
+        return -1;
+    }
+    if (graves != NULL && jsrt_inside == 0) {
+        reap(engine->state);
+        if (refuse(engine) < 0 || wait_for_turn(engine) < 0) {
+            return -1;
+        }
+    }
+    if (engine->condemned) {
+        jsrt_engine_discard(engine);
+    }
+    if (engine->isolate != NULL && !is_mine(engine)) {
+        if (engine->pinned) {
+            PyErr_SetString(PyExc_RuntimeError,
+                            "the context lives on the event loop of another thread: give it a "
+                            "pool (jsrt.Context(pool=N)) to use it from here");
+            return -1;
+        }
+        if (turn_locking_on(engine->state) < 0) {
+            return -1;
+        }
+        if (jsrt_watch_busy(&engine->watch)) {
+            return jsrt_engine_enter_slowly(engine); /* another thread was faster */
+        }
+        engine->thread = pthread_self();
+    }
+    if (engine->isolate == NULL) {
+        engine->thread = pthread_self();
+        jsrt_watch_enter(&engine->watch);
+        if (boot(engine) < 0) {
+            jsrt_engine_leave(engine);
+            return -1;
+        }
+        return 0;
+    }
+    jsrt_watch_enter(&engine->watch);
+    return 0;
+}
+
+void
+jsrt_engine_leave_slowly(EngineObject *engine)
+{
+    jsrt_watch_t *watch = &engine->watch;
+    if (watch->stopped) {
+        if (engine->isolate != NULL && !engine->condemned) {
+            jsv8_terminate_cancel(engine->isolate); /* it may have come too late */
+        }
+        jsrt_watch_regain(watch);
+        watch->stopped = watch->timed_out = 0;
+        Py_CLEAR(watch->raised);
+    }
+    jsrt_watch_leave(watch);
+    if (engine->condemned && engine->isolate != NULL) {
+        PyObject *type, *value, *traceback;
+        PyErr_Fetch(&type, &value, &traceback);
+        jsrt_engine_discard(engine);
+        PyErr_Restore(type, value, traceback);
+    }
+    if (graves != NULL && jsrt_inside == 0) {
+        PyObject *type, *value, *traceback;
+        PyErr_Fetch(&type, &value, &traceback);
+        reap(engine->state);
+        PyErr_Restore(type, value, traceback);
+    }
+    if (engine->waiting) {
+        pthread_mutex_lock(&left.mutex);
+        left.count++;
+        pthread_cond_broadcast(&left.changed);
+        pthread_mutex_unlock(&left.mutex);
+    }
+}
+
+void
+jsrt_engine_raise(EngineObject *engine, jsv8_status_t status, const jsv8_error_t *error)
+{
+    jsrt_watch_t *watch = &engine->watch;
+    if (status == JSV8_HEAP_LIMIT) {
+        engine->condemned = 1;
+        engine->ready = 0;
+    }
+    if (watch->raised != NULL) {
+        PyObject *raised = watch->raised;
+        watch->raised = NULL;
+        PyErr_SetObject((PyObject *)Py_TYPE(raised), raised);
+        Py_DECREF(raised);
+        return;
+    }
+    if (status == JSV8_TERMINATED && watch->timed_out) {
+        jsrt_error_raise_timeout(engine->state, engine->timeout);
+        return;
+    }
+    if (status == JSV8_HEAP_LIMIT && engine->heap_limit != 0) {
+        char text[80];
+        snprintf(text, sizeof(text), "JavaScript hit the heap limit of %.6g MB",
+                 (double)engine->heap_limit / 1048576);
+        PyErr_SetString(engine->state->HeapLimit, text);
+        return;
+    }
+    jsrt_error_raise(engine->state, status, error);
+}
+
+PyObject *
+jsrt_engine_result(EngineObject *engine, jsv8_status_t status, const jsv8_value_t *result,
+                   const jsv8_error_t *error)
+{
+    if (status == JSV8_OK && engine->watch.raised == NULL) {
+        return jsrt_to_py(engine->state, result);
+    }
+    jsrt_engine_raise(engine, status, error);
+    return NULL;
+}
+
+int
+jsrt_engine_turn(EngineObject *engine, int wait)
+{
+    EngineObject *outer = turning;
+    turning = engine;
+    int alive = jsv8_turn(engine->isolate, wait);
+    turning = outer;
+    jsrt_watch_regain(&engine->watch);
+    if (atomic_load(&jsrt_locking_wanted) && !jsv8_locking_is_on()) {
+        jsv8_lock_current(engine->isolate);
+    }
+    return alive;
+}
+
+/* ---- The end ------------------------------------------------------------------------------------------------ */
+
+void
+jsrt_engine_loop_closing(jsrt_state_t *state, PyObject *loop_object)
+{
+    if (jsrt_unusable) {
+        return;
+    }
+    reap(state);
+    EngineObject *engine = state->engines;
+    while (engine != NULL) {
+        if (engine->pinned && engine->loop_object == loop_object && is_mine(engine) &&
+            !jsrt_watch_busy(&engine->watch)) {
+            jsrt_engine_discard(engine);
+            engine = state->engines;
+            continue;
+        }
+        engine = engine->next;
+    }
+}
+
+/* Calls that other threads are still in (daemon threads) get a moment to be stopped. */
+static void
+stop_running_calls(jsrt_state_t *state)
+{
+    enum { ROUNDS = 100, ROUND_NS = 10000000 };
+    for (int round = 0; round < ROUNDS; round++) {
+        int busy = 0;
+        for (EngineObject *engine = state->engines; engine != NULL; engine = engine->next) {
+            if (jsrt_watch_busy(&engine->watch) && engine->isolate != NULL) {
+                busy = 1;
+                jsv8_terminate(engine->isolate);
+            }
+        }
+        if (!busy) {
+            return;
+        }
+        Py_BEGIN_ALLOW_THREADS
+        nanosleep(&(struct timespec){.tv_nsec = ROUND_NS}, NULL);
+        Py_END_ALLOW_THREADS
+    }
+}
+
+/* One that this thread may close, borrowed; NULL: none is left. */
+static EngineObject *
+closable(jsrt_state_t *state)
+{
+    EngineObject *engine = state->engines;
+    while (engine != NULL &&
+           (jsrt_watch_busy(&engine->watch) || (engine->pinned && !is_mine(engine)))) {
+        engine = engine->next;
+    }
+    return engine;
+}
+
+void
+jsrt_engine_exit(jsrt_state_t *state)
+{
+    state->exiting = 1;
+    if (!started || jsrt_unusable) {
+        return;
+    }
+    stop_running_calls(state);
+    EngineObject *engine;
+    while ((engine = closable(state)) != NULL) {
+        Py_INCREF(engine);
+        jsrt_engine_close(engine);
+        Py_DECREF(engine);
+    }
+    reap(state);
+    jsrt_watchdog_stop();
+    jsrt_unusable = 1;
+    if (state->engines == NULL && graves == NULL) {
+        jsv8_process_stop();
+    }
+}
+
+/* ---- The type ------------------------------------------------------------------------------------------------- */
+
+EngineObject *
+jsrt_engine_new(jsrt_state_t *state, jsv8_profile_t profile, size_t heap_limit, double timeout,
+                int may_pin)
+{
+    EngineObject *engine = PyObject_GC_New(EngineObject, state->EngineType);
+    if (engine == NULL) {
+        return NULL;
+    }
+    memset((char *)engine + sizeof(PyObject), 0, sizeof(*engine) - sizeof(PyObject));
+    engine->state = state;
+    engine->profile = profile;
+    engine->heap_limit = heap_limit;
+    engine->timeout = timeout;
+    engine->may_pin = may_pin;
+    state->engine_count++;
+    PyObject_GC_Track(engine);
+    return engine;
+}
+
+static int
+engine_traverse(EngineObject *engine, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(engine));
+    Py_VISIT(engine->loop_object);
+    Py_VISIT(engine->turn);
+    Py_VISIT(engine->timer);
+    return 0;
+}
+
+static int
+engine_clear(EngineObject *engine)
+{
+    jsrt_engine_close(engine);
+    Py_CLEAR(engine->loop_object);
+    Py_CLEAR(engine->turn);
+    Py_CLEAR(engine->timer);
+    return 0;
+}
+
+static void
+engine_dealloc(EngineObject *engine)
+{
+    PyTypeObject *type = Py_TYPE(engine);
+    PyObject *error_type, *error_value, *traceback;
+    PyObject_GC_UnTrack(engine);
+    PyErr_Fetch(&error_type, &error_value, &traceback);
+    engine_clear(engine);
+    Py_CLEAR(engine->watch.raised);
+    PyErr_Restore(error_type, error_value, traceback);
+    engine->state->engine_count--;
+    PyObject_GC_Del(engine);
+    Py_DECREF(type);
+}
+
+static PyObject *
+engine_repr(EngineObject *engine)
+{
+    return PyUnicode_FromFormat("<JavaScript engine, boot %u>", engine->boot);
+}
+
+static PyMethodDef engine_methods[] = {
+    {"_turn", (PyCFunction)jsrt_bridge_turn, METH_NOARGS, NULL},
+    {"_settle", (PyCFunction)(void (*)(void))jsrt_bridge_settle, METH_FASTCALL, NULL},
+    {NULL},
+};
+
+static PyType_Slot engine_slots[] = {
+    {Py_tp_traverse, engine_traverse}, {Py_tp_clear, engine_clear},
+    {Py_tp_dealloc, engine_dealloc},   {Py_tp_repr, engine_repr},
+    {Py_tp_methods, engine_methods},   {0, NULL},
+};
+
+PyType_Spec jsrt_engine_spec = {
+    .name = "jsrt._jsrt.Engine",
+    .basicsize = sizeof(EngineObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION |
+             Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = engine_slots,
+};

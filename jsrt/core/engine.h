@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * engine.h: one isolate with its loop, and the way into it from Python.
+ *
+ * A Context has one engine at home and, where it lends some, others for other threads. An engine
+ * boots at its first use and again after its heap limit condemned it; `boot` counts this, so that
+ * whoever holds something of the old isolate notices.
+ *
+ * Invariants
+ *   1. One thread is inside at a time, from jsrt_engine_enter to jsrt_engine_leave (the watch's
+ *      counter is odd meanwhile). Another thread waits with the GIL put down; the same thread
+ *      again is a RuntimeError.
+ *   2. `ready` says that a thread equal to `thread` may enter without further questions.
+ *   3. Fields are touched with the GIL held. Any call into V8 may put it down (watch.c):
+ *      jsrt_watch_regain stands behind each.
+ *   4. A pinned engine is entered, and freed, by the thread that booted it only.
+ */
+#ifndef JSRT_ENGINE_H
+#define JSRT_ENGINE_H
+
+#include <pthread.h>
+#include <uv.h>
+
+#include "state.h"
+#include "watch.h"
+
+typedef struct jsrt_engine {
+    PyObject_HEAD
+    jsrt_state_t *state; /* borrowed from the module, which the type keeps alive */
+
+    /* How to boot; set once. */
+    jsv8_profile_t profile;
+    size_t heap_limit;
+    double timeout; /* seconds, 0: none */
+    int may_pin;    /* lives on casgi's loop where one runs at boot */
+
+    jsv8_isolate_t *isolate; /* owned, NULL: not booted */
+    uv_loop_t *loop;         /* owned where own_loop is set, else loop_object's */
+    uv_timer_t *tick;        /* owned, on an own loop: bounds a blocking wait; not referenced */
+    int own_loop, pinned;
+    int ready, condemned, closed;
+    int in_callback;         /* V8 called us back: nobody may enter */
+    pthread_t thread;        /* who entered last; of a pinned engine: its home */
+    unsigned boot;           /* how often it booted */
+    Py_ssize_t applied;      /* how many of the context's sources this isolate has run */
+    Py_ssize_t waiting;      /* threads that wait to enter */
+    struct jsrt_engine *next, *previous; /* state->engines, while booted */
+    jsrt_watch_t watch;
+
+    /* bridge.c: the asyncio loop that drives an own loop, or the one pinned on. */
+    PyObject *loop_object; /* owned or NULL */
+    PyObject *turn;        /* owned: bound method _turn, while the bridge stands */
+    PyObject *timer;       /* owned: the handle of call_later, or NULL */
+    int kicked;            /* a call_soon is under way */
+    Py_ssize_t pending;    /* promises that a future waits for */
+} EngineObject;
+
+extern PyType_Spec jsrt_engine_spec;
+/* V8 must not be touched any more: this is a forked child, or the interpreter ends. */
+extern int jsrt_unusable;
+/* Isolates wait to be freed by a thread that may (engine.c). */
+extern int jsrt_has_graves;
+
+EngineObject *jsrt_engine_new(jsrt_state_t *state, jsv8_profile_t profile, size_t heap_limit,
+                              double timeout, int may_pin);
+/* What jsrt_engine_enter does when the inline part is not enough: waits, boots, turns locking
+ * on. Returns 0, or -1 with an exception. May run Python. */
+int jsrt_engine_enter_slowly(EngineObject *engine);
+void jsrt_engine_leave_slowly(EngineObject *engine);
+/* Raises what a status other than JSV8_OK and JSV8_PENDING means. Inside. May run Python. */
+void jsrt_engine_raise(EngineObject *engine, jsv8_status_t status, const jsv8_error_t *error);
+/* The value of status and result, or NULL with an exception; not for JSV8_PENDING. Inside. */
+PyObject *jsrt_engine_result(EngineObject *engine, jsv8_status_t status,
+                             const jsv8_value_t *result, const jsv8_error_t *error);
+/* Frees the isolate; the engine may boot again. Not inside. Runs Python. */
+void jsrt_engine_discard(EngineObject *engine);
+/* Frees it for good. */
+void jsrt_engine_close(EngineObject *engine);
+/* The same once no other thread is inside. Returns 0, or -1 with an exception. */
+int jsrt_engine_close_when_free(EngineObject *engine);
+/* Around what V8 calls back: takes the GIL where this thread has put it down. */
+PyGILState_STATE jsrt_engine_callback_begin(EngineObject *engine);
+void jsrt_engine_callback_end(EngineObject *engine, PyGILState_STATE gil);
+/* One turn of an own loop, inside. wait: 1 may block, at most until the tick. Returns whether
+ * something is alive. */
+int jsrt_engine_turn(EngineObject *engine, int wait);
+/* Starts V8 where that has not happened. Returns 0, or -1 with an exception. */
+int jsrt_engine_process_start(jsrt_state_t *state);
+/* At exit: closes every engine and stops V8. */
+void jsrt_engine_exit(jsrt_state_t *state);
+/* Closes the engines pinned on an event loop that is about to close. */
+void jsrt_engine_loop_closing(jsrt_state_t *state, PyObject *loop_object);
+
+static inline int
+jsrt_engine_enter(EngineObject *engine)
+{
+    if (engine->ready && !jsrt_unusable && pthread_equal(engine->thread, pthread_self()) &&
+        !jsrt_watch_busy(&engine->watch)) {
+        jsrt_watch_enter(&engine->watch);
+        return 0;
+    }
+    return jsrt_engine_enter_slowly(engine);
+}
+
+static inline void
+jsrt_engine_leave(EngineObject *engine)
+{
+    if (engine->watch.stopped || engine->waiting || engine->condemned || jsrt_has_graves) {
+        jsrt_engine_leave_slowly(engine);
+        return;
+    }
+    jsrt_watch_leave(&engine->watch);
+}
+
+#endif

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * function.h: jsrt.Function: a JavaScript function held for calling, the fastest way in.
+ */
+#ifndef JSRT_FUNCTION_H
+#define JSRT_FUNCTION_H
+
+#include "context.h"
+
+extern PyType_Spec jsrt_function_spec;
+
+/* Looks name up in the context. Returns: new, or NULL with an exception. */
+PyObject *jsrt_function_new(ContextObject *context, PyObject *name);
+
+#endif

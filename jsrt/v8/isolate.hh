@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * isolate.hh: what the shim keeps for one isolate, shared by the files of jsrt/v8.
+ *
+ * Ownership: a jsv8_isolate owns everything it points at except where a field says borrowed.
+ * Locking: fields are touched by the thread that is inside the isolate, except those marked
+ * [any], which are atomic or guarded by `registry` (limit.cc: interrupts; value.cc: refs).
+ */
+#ifndef JSRT_V8_ISOLATE_HH
+#define JSRT_V8_ISOLATE_HH
+
+#include <atomic>
+#include <memory>
+#include <new>
+#include <unordered_map>
+
+#include "node.h"
+#include "uv.h"
+#include "v8.h"
+
+#include "jsv8.h"
+
+namespace jsv8 {
+
+/* The isolate's embedder slot that holds its jsv8_isolate. */
+constexpr uint32_t kDataSlot = 0;
+
+/* Things an entry must look at before it runs JS: one load tells that there are none. */
+enum Attention : uint32_t {
+    kStop = 1,        /* jsv8_terminate() was called and nothing has ended because of it yet */
+    kCondemned = 2,   /* the heap limit was hit: never cleared */
+    kDeadRefs = 4,    /* refs were given back and wait to be released */
+    kInterrupt = 8    /* callbacks of jsv8_interrupt() wait */
+};
+
+/* Memory that results point to: grows as needed, shrinks when big uses have become rare. */
+struct Scratch {
+    char *data = nullptr;    /* owned, malloc */
+    size_t capacity = 0;
+    unsigned idle = 0;       /* uses in a row that needed less than a quarter */
+
+    char *reserve(size_t size);    /* NULL: no memory. The old content is lost. */
+    ~Scratch() { free(data); }
+};
+
+class Buffers;      /* limit.hh: the ArrayBuffer allocator */
+struct Interrupt;   /* limit.cc */
+struct Rejection;   /* promise.cc */
+
+/* Somebody who waits for a promise: promise.cc. */
+struct Settling {
+    jsv8_settled_t on_settled;
+    void *user;
+    v8::Global<v8::Promise> promise;
+};
+struct ErrorTexts;  /* exception.hh */
+
+}   // namespace jsv8
+
+struct jsv8_isolate {
+    v8::Isolate *v8 = nullptr;
+    v8::Global<v8::Context> context;
+    jsv8_profile_t profile = JSV8_PROFILE_BARE;
+
+    std::atomic<uint32_t> attention{0};         /* [any] */
+    std::atomic<void *> owner{nullptr};         /* [any] thread pointer of who is inside */
+    int depth = 0;                              /* calls of the owner that are open */
+    bool pinned = false;
+    bool late_locked = false;                   /* late_lock holds a Locker */
+    bool disposing = false;
+    bool orphan = false;                        /* freed while resident on another thread */
+    void *stack_thread = nullptr;               /* whose stack the stack limit is for */
+    jsv8_isolate *inside_next = nullptr;        /* scope.hh: entered without a Locker */
+    alignas(v8::Locker) char late_lock[sizeof(v8::Locker)];
+    alignas(v8::Locker) char pin_lock[sizeof(v8::Locker)];
+    jsv8_isolate *pinned_below = nullptr;       /* isolate.cc: pinned earlier on this thread */
+
+    uv_loop_t *loop = nullptr;                  /* borrowed, or &own_loop */
+    uv_loop_t own_loop;
+    bool owns_loop = false;
+    uv_async_t wake;                            /* own loop only: ends a blocking wait */
+    unsigned idle_checkpoints = 16;             /* node_env.cc: of a pass with nothing to do */
+
+    node::IsolateData *node_data = nullptr;     /* owned; NULL in a bare isolate */
+    node::Environment *env = nullptr;           /* owned; NULL in a bare isolate */
+    const volatile uint8_t *ticks = nullptr;    /* Node's tick flags (node_env.cc), or NULL */
+    std::shared_ptr<v8::BackingStore> ticks_store;
+    v8::Global<v8::Function> unwind;            /* node_env.cc: to call after a termination */
+    v8::Global<v8::Object> tick_resource;       /* what CallbackScope wants to be given */
+
+    std::shared_ptr<jsv8::Buffers> buffers;     /* V8 and BackingStores share it */
+    size_t heap_limit = 0;
+
+    void (*on_unhandled)(void *user, const jsv8_error_t *error) = nullptr;
+    void *user = nullptr;                       /* borrowed */
+
+    jsv8_ref *refs = nullptr;                   /* value.cc [any, under registry] */
+    jsv8_ref *dead_refs = nullptr;              /* value.cc [any, under registry] */
+    jsv8::Interrupt *interrupts = nullptr;      /* limit.cc [any, under registry] */
+    std::unordered_map<uint64_t, jsv8::Settling> settling;    /* promise.cc */
+    uint64_t last_settling = 0;
+    jsv8::Rejection *rejections = nullptr;      /* promise.cc, owned list */
+
+    v8::Global<v8::Function> own_scope;         /* context.cc: (eval, source) => eval(source) */
+    v8::Global<v8::Function> intrinsic_eval;
+    v8::Global<v8::Function> settle_pair;       /* promise.cc: makes the two reactions */
+    v8::Global<v8::Value> object_prototype, array_prototype;
+
+    jsv8::Scratch scratch;                      /* the bytes of results */
+    jsv8::ErrorTexts *error_texts = nullptr;    /* owned: texts of the caller's error */
+    jsv8::ErrorTexts *unhandled_texts = nullptr;/* owned: texts given to on_unhandled */
+};
+
+namespace jsv8 {
+
+/* The handle inside a strong Global, without making another: it lives as long as the Global. */
+template <class T>
+inline v8::Local<T>
+strong(const v8::Global<T> &global)
+{
+    static_assert(sizeof(v8::Local<T>) == sizeof(v8::Global<T>), "one slot pointer each");
+    return *reinterpret_cast<v8::Local<T> *>(const_cast<v8::Global<T> *>(&global));
+}
+
+/* An internalized string of a literal. */
+template <size_t N>
+inline v8::Local<v8::String>
+literal(v8::Isolate *isolate, const char (&text)[N])
+{
+    return v8::String::NewFromUtf8Literal(isolate, text, v8::NewStringType::kInternalized);
+}
+
+}   // namespace jsv8
+#endif

@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * limit.cc: what bounds an isolate (heap, ArrayBuffers, stack, termination) and the switch to
+ * locking; also the registry lock that guards what any thread may touch.
+ *
+ * Termination. jsv8_terminate sets kStop and V8's own flag. V8's flag alone is not enough: a new
+ * Locker resets it, and code that never checks its stack never sees it. kStop is cleared when
+ * the outermost call it ended closes, together with V8's flag.
+ *
+ * Heap. V8 asks, during a collection, what to do near the limit: we raise it, so that the running
+ * JavaScript can unwind, condemn the isolate and terminate. Asked again, we raise it again, the
+ * only other answer being an abort of the process.
+ */
+#include "limit.hh"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <algorithm>
+#include <mutex>
+
+#include "node_env.hh"
+#include "promise.hh"
+
+namespace jsv8 {
+
+std::atomic<bool> locking{false};
+jsv8_isolate *inside_top = nullptr;
+std::atomic<jsv8_isolate *> resident{nullptr};
+std::atomic<void *> resident_thread{nullptr};
+
+namespace {
+
+constexpr size_t kStackReserve = 256 * 1024;
+constexpr size_t kStackUsed = 16 * 1024 * 1024;    /* of a larger stack */
+constexpr size_t kHeapRaise = 16 * 1024 * 1024;
+constexpr size_t kSmallBlock = 256 * 1024;
+constexpr int kLastTry = 4;    /* V8: at once, after each of two collections, after a full one */
+
+std::mutex &
+registry()
+{
+    static std::mutex *mutex = new std::mutex();    /* never destroyed: used until the very end */
+    return *mutex;
+}
+
+/* The lowest address JS may use on this thread. */
+uintptr_t
+stack_limit()
+{
+    static thread_local uintptr_t known = 0;
+    if (known != 0) {
+        return known;
+    }
+    pthread_attr_t attributes;
+    void *low = nullptr;
+    size_t size = 0;
+    if (pthread_getattr_np(pthread_self(), &attributes) == 0) {
+        pthread_attr_getstack(&attributes, &low, &size);
+        pthread_attr_destroy(&attributes);
+    }
+    uintptr_t here = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
+    uintptr_t bottom = reinterpret_cast<uintptr_t>(low);
+    if (low == nullptr || size == 0 || here < bottom || here >= bottom + size) {
+        /* A stack that is not the thread's (a fiber): trust half a megabyte of it. */
+        return here - 512 * 1024;
+    }
+    if (size > kStackUsed) {
+        bottom += size - kStackUsed;
+        size = kStackUsed;
+    }
+    known = bottom + std::min(kStackReserve, size / 4);
+    return known;
+}
+
+size_t
+near_heap_limit(void *data, size_t current, size_t initial)
+{
+    condemn(static_cast<jsv8_isolate *>(data));
+    return current + std::max(kHeapRaise, initial / 2);
+}
+
+}   // namespace
+
+Registry::Registry() { registry().lock(); }
+Registry::~Registry() { registry().unlock(); }
+
+struct Interrupt {
+    void (*callback)(jsv8_isolate *isolate, void *user);
+    void *user;
+    Interrupt *next;
+};
+
+namespace {
+
+void
+run_interrupts(jsv8_isolate *iso)
+{
+    Interrupt *first;
+    {
+        Registry guard;
+        first = iso->interrupts;
+        iso->interrupts = nullptr;
+        iso->attention.fetch_and(~kInterrupt);
+    }
+    Interrupt *ordered = nullptr;      /* the list is last-in-first-out */
+    while (first != nullptr) {
+        Interrupt *next = first->next;
+        first->next = ordered;
+        ordered = first;
+        first = next;
+    }
+    while (ordered != nullptr) {
+        Interrupt *next = ordered->next;
+        ordered->callback(iso, ordered->user);
+        delete ordered;
+        ordered = next;
+    }
+}
+
+}   // namespace
+
+void
+leave_resident()
+{
+    jsv8_isolate *iso = resident.load(std::memory_order_relaxed);
+    if (iso == nullptr || resident_thread.load(std::memory_order_relaxed) != thread_pointer()) {
+        return;
+    }
+    bool orphan;
+    if (locking.load() && !v8::Locker::IsLocked(iso->v8)) {
+        v8::Locker lock(iso->v8);
+        iso->v8->Exit();
+        orphan = iso->orphan;
+    } else {
+        iso->v8->Exit();
+        orphan = iso->orphan;
+    }
+    resident.store(nullptr, std::memory_order_relaxed);
+    resident_thread.store(nullptr, std::memory_order_relaxed);
+    if (orphan) {
+        dispose_orphan(iso);
+    }
+}
+
+void
+set_stack_limit(jsv8_isolate *iso)
+{
+    iso->stack_thread = thread_pointer();
+    iso->v8->SetStackLimit(stack_limit());
+}
+
+void
+attend(jsv8_isolate *iso)
+{
+    uint32_t bits = iso->attention.load(std::memory_order_acquire);
+    if (bits & kDeadRefs) {
+        release_dead_refs(iso);
+    }
+    if (bits & kInterrupt) {
+        run_interrupts(iso);
+    }
+}
+
+void
+end_stop(jsv8_isolate *iso)
+{
+    uint32_t before = iso->attention.fetch_and(~kStop);
+    iso->v8->CancelTerminateExecution();
+    if (!(before & kCondemned)) {
+        unwind_node(iso);
+        settle_lost(iso);
+    }
+}
+
+void
+condemn(jsv8_isolate *iso)
+{
+    iso->attention.fetch_or(kCondemned);
+    iso->v8->TerminateExecution();
+}
+
+void
+watch_heap(jsv8_isolate *iso)
+{
+    iso->v8->AddNearHeapLimitCallback(near_heap_limit, iso);
+}
+
+void
+drop_interrupts(jsv8_isolate *iso)
+{
+    Registry guard;
+    while (iso->interrupts != nullptr) {
+        Interrupt *next = iso->interrupts->next;
+        delete iso->interrupts;
+        iso->interrupts = next;
+    }
+}
+
+/* ---- ArrayBuffers ----------------------------------------------------------------------------- */
+
+bool
+Buffers::admit(size_t length)
+{
+    size_t before = held_.fetch_add(length, std::memory_order_relaxed);
+    if (cap_ == 0 || before + length <= cap_) {
+        refused_.store(0, std::memory_order_relaxed);
+        return true;
+    }
+    bool again = refused_length_.exchange(length) == length;
+    int tries = again ? refused_.fetch_add(1) + 1 : (refused_.store(1), 1);
+    jsv8_isolate *iso = iso_.load();
+    if (length <= kSmallBlock && tries >= kLastTry && iso != nullptr) {
+        refused_.store(0);
+        condemn(iso);
+        return true;
+    }
+    held_.fetch_sub(length, std::memory_order_relaxed);
+    return false;
+}
+
+void *
+Buffers::Allocate(size_t length)
+{
+    if (!admit(length)) {
+        return nullptr;
+    }
+    void *data = calloc(length != 0 ? length : 1, 1);
+    if (data == nullptr) {
+        held_.fetch_sub(length, std::memory_order_relaxed);
+    }
+    return data;
+}
+
+void *
+Buffers::AllocateUninitialized(size_t length)
+{
+    if (!admit(length)) {
+        return nullptr;
+    }
+    void *data = malloc(length != 0 ? length : 1);
+    if (data == nullptr) {
+        held_.fetch_sub(length, std::memory_order_relaxed);
+    }
+    return data;
+}
+
+void
+Buffers::Free(void *data, size_t length)
+{
+    held_.fetch_sub(length, std::memory_order_relaxed);
+    free(data);
+}
+
+#if V8_MAJOR_VERSION < 13
+void *
+Buffers::Reallocate(void *data, size_t old_length, size_t new_length)
+{
+    if (new_length > old_length && !admit(new_length - old_length)) {
+        return nullptr;
+    }
+    void *moved = realloc(data, new_length != 0 ? new_length : 1);
+    if (moved == nullptr) {
+        if (new_length > old_length) {
+            held_.fetch_sub(new_length - old_length, std::memory_order_relaxed);
+        }
+        return nullptr;
+    }
+    if (new_length > old_length) {
+        memset(static_cast<char *>(moved) + old_length, 0, new_length - old_length);
+    } else {
+        held_.fetch_sub(old_length - new_length, std::memory_order_relaxed);
+    }
+    return moved;
+}
+#endif
+
+}   // namespace jsv8
+
+using namespace jsv8;
+
+/* ---- locking ----------------------------------------------------------------------------------- */
+
+void
+jsv8_locking_on(void)
+{
+    if (!locking.load() && inside_top == nullptr) {
+        leave_resident();
+    }
+    locking.store(true, std::memory_order_release);
+}
+
+int
+jsv8_locking_is_on(void)
+{
+    return locking.load(std::memory_order_acquire);
+}
+
+void
+jsv8_lock_current(jsv8_isolate_t *iso)
+{
+    (void)iso;
+    if (locking.exchange(true)) {
+        /* Whoever is inside without a Locker got one from the call that turned locking on. */
+        return;
+    }
+    for (jsv8_isolate *each = inside_top; each != nullptr; each = each->inside_next) {
+        if (each->late_locked || v8::Locker::IsLocked(each->v8)) {
+            continue;
+        }
+        new (each->late_lock) v8::Locker(each->v8);
+        each->late_locked = true;
+        set_stack_limit(each);
+        if (each->attention.load() & (kStop | kCondemned)) {
+            each->v8->TerminateExecution();    /* the new Locker has forgotten it */
+        }
+    }
+}
+
+/* ---- termination, interrupts ---------------------------------------------------------------------- */
+
+void
+jsv8_terminate(jsv8_isolate_t *iso)
+{
+    iso->attention.fetch_or(kStop);
+    iso->v8->TerminateExecution();
+    if (iso->owns_loop) {
+        uv_async_send(&iso->wake);
+    }
+}
+
+void
+jsv8_terminate_cancel(jsv8_isolate_t *iso)
+{
+    if (!(iso->attention.load() & kStop)) {
+        return;
+    }
+    Entry entry(iso);
+    if (entry.outermost()) {
+        end_stop(iso);
+    }
+}
+
+void
+jsv8_interrupt(jsv8_isolate_t *iso, void (*callback)(jsv8_isolate_t *, void *), void *user)
+{
+    Interrupt *added = new (std::nothrow) Interrupt{callback, user, nullptr};
+    if (added == nullptr) {
+        return;
+    }
+    {
+        Registry guard;
+        added->next = iso->interrupts;
+        iso->interrupts = added;
+        iso->attention.fetch_or(kInterrupt);
+    }
+    iso->v8->RequestInterrupt(
+        [](v8::Isolate *, void *data) { run_interrupts(static_cast<jsv8_isolate *>(data)); }, iso);
+}
+
+/* ---- figures -------------------------------------------------------------------------------------- */
+
+void
+jsv8_heap_stats(jsv8_isolate_t *iso, jsv8_heap_stats_t *out)
+{
+    Entry entry(iso);
+    v8::HeapStatistics figures;
+    iso->v8->GetHeapStatistics(&figures);
+    out->heap_used = figures.used_heap_size();
+    out->heap_total = figures.total_heap_size();
+    out->heap_limit = figures.heap_size_limit();
+    out->external = iso->buffers->held();
+    out->malloced = figures.malloced_memory();
+    out->contexts = figures.number_of_native_contexts();
+}
+
+void
+jsv8_collect(jsv8_isolate_t *iso)
+{
+    Entry entry(iso);
+    iso->v8->LowMemoryNotification();
+}
