@@ -393,6 +393,8 @@ class Supervisor:
             return
         worker.state = State.READY
         worker.ready_at = time.monotonic()
+        if self._complete:
+            logger.info("Worker [%d] is ready", worker.pid)
         for slot in self._slots:
             if slot.successor is worker:
                 old, slot.current, slot.successor = slot.current, worker, None

@@ -24,9 +24,9 @@ static const char *const counter_names[ASGI_COUNTER_MAX] = {
 };
 
 PyDoc_STRVAR(debug_counts_doc,
-"_debug_counts()\n--\n\n"
-"Live objects of this extension by kind, as a dict of str to int.\n\n"
-"Everything is zero once every loop has been closed and collected.");
+             "_debug_counts()\n--\n\n"
+             "Live objects of this extension by kind, as a dict of str to int.\n\n"
+             "Everything is zero once every loop has been closed and collected.");
 
 static PyObject *
 debug_counts(PyObject *module, PyObject *Py_UNUSED(ignored))
@@ -132,14 +132,10 @@ static PyModuleDef_Slot module_slots[] = {
 PyDoc_STRVAR(module_doc, "The event loop and the server of casgi, in C on libuv.");
 
 static struct PyModuleDef module_def = {
-    PyModuleDef_HEAD_INIT,
-    .m_name = "asgiserver._core",
-    .m_doc = module_doc,
-    .m_size = sizeof(struct asgi_state),
-    .m_methods = module_methods,
-    .m_slots = module_slots,
-    .m_traverse = module_traverse,
-    .m_clear = module_clear,
+    PyModuleDef_HEAD_INIT,         .m_name = "asgiserver._core",
+    .m_doc = module_doc,           .m_size = sizeof(struct asgi_state),
+    .m_methods = module_methods,   .m_slots = module_slots,
+    .m_traverse = module_traverse, .m_clear = module_clear,
     .m_free = module_free,
 };
 

@@ -18,23 +18,23 @@
 #include <Python.h>
 
 /* Live objects, by name. Other layers add their own lines at the end. */
-#define ASGI_COUNTERS(X)                                                                          \
-    X(loops)         /* LoopObjects whose uv_loop_t is open */                                    \
-    X(handles)       /* Handle and TimerHandle objects, those on a free list not counted */       \
-    X(timers)        /* entries of the timer heaps */                                             \
-    X(ready)         /* entries of the ready queues */                                            \
-    X(readers)       /* reader and writer callbacks in place */                                   \
-    X(uv_handles)    /* the loops' own uv handles, until their close callback; no GIL */          \
-    X(uv_leaked)     /* uv_loop_t left allocated because another owner's handles lived on */      \
-    X(connections)   /* accepted connections, until their close callback; no GIL */              \
-    X(listeners)     /* listening sockets, until their close callback */                         \
-    X(cycles)        /* CycleObjects */
+#define ASGI_COUNTERS(X)                                                                   \
+    X(loops)       /* LoopObjects whose uv_loop_t is open */                               \
+    X(handles)     /* Handle and TimerHandle objects, those on a free list not counted */  \
+    X(timers)      /* entries of the timer heaps */                                        \
+    X(ready)       /* entries of the ready queues */                                       \
+    X(readers)     /* reader and writer callbacks in place */                              \
+    X(uv_handles)  /* the loops' own uv handles, until their close callback; no GIL */     \
+    X(uv_leaked)   /* uv_loop_t left allocated because another owner's handles lived on */ \
+    X(connections) /* accepted connections, until their close callback; no GIL */          \
+    X(listeners)   /* listening sockets, until their close callback */                     \
+    X(cycles)      /* CycleObjects */
 
 enum {
 #define ASGI_COUNTER_ENUM(name) ASGI_COUNTER_##name,
     ASGI_COUNTERS(ASGI_COUNTER_ENUM)
 #undef ASGI_COUNTER_ENUM
-    ASGI_COUNTER_MAX
+        ASGI_COUNTER_MAX
 };
 
 #define ASGI_COUNT(state, name) ((state)->counts[ASGI_COUNTER_##name])
@@ -51,12 +51,12 @@ enum {
     X(base_create_task)       /* BaseEventLoop.create_task, for all that is not the usual case */ \
     X(format_callback_source) /* asyncio.format_helpers */                                        \
     X(extract_stack)                                                                              \
-    X(format_handle)          /* asyncio.base_events */                                           \
-    X(logger)                 /* asyncio.log.logger */                                            \
-    X(getframe)               /* sys._getframe */                                                 \
-    X(set_wakeup_fd)          /* signal.set_wakeup_fd */                                          \
+    X(format_handle) /* asyncio.base_events */                                                    \
+    X(logger)        /* asyncio.log.logger */                                                     \
+    X(getframe)      /* sys._getframe */                                                          \
+    X(set_wakeup_fd) /* signal.set_wakeup_fd */                                                   \
     X(empty_tuple)                                                                                \
-    X(debug_kwnames)          /* ("debug",) */                                                    \
+    X(debug_kwnames) /* ("debug",) */                                                             \
     X(str_call_exception_handler)                                                                 \
     X(str_check_callback)                                                                         \
     X(str_check_thread)                                                                           \
@@ -69,23 +69,23 @@ enum {
     X(str_name)                                                                                   \
     X(str_source_traceback)
 
-struct asgi_server_state;   /* of asgi/server.h: what net/ and asgi/ keep */
+struct asgi_server_state; /* of asgi/server.h: what net/ and asgi/ keep */
 
 /* Dead Handles kept for the next call_soon, as a stack linked through their first field. */
 typedef struct {
-    PyObject *head;      /* owned memory, no references counted */
+    PyObject *head; /* owned memory, no references counted */
     int length;
 } asgi_freelist_t;
 
 struct asgi_state {
-    PyObject *module;                        /* borrowed: it owns this state */
+    PyObject *module; /* borrowed: it owns this state */
 #define ASGI_STATE_FIELD(name) PyObject *name;
     ASGI_LOOP_OBJECTS(ASGI_STATE_FIELD)
 #undef ASGI_STATE_FIELD
     asgi_freelist_t free_handles;
     asgi_freelist_t free_timers;
     Py_ssize_t counts[ASGI_COUNTER_MAX];
-    struct asgi_server_state *server;        /* owned: made by asgi_server_exec, else NULL */
+    struct asgi_server_state *server; /* owned: made by asgi_server_exec, else NULL */
 };
 
 /* Returns: borrowed, never NULL for a module of this extension. */

@@ -194,13 +194,9 @@ call_converted(ContextObject *context, PyObject *name, jsrt_args_t *args, PyObje
     }
     jsv8_value_t result;
     jsv8_error_t error = {0};
-    jsv8_ref_t *ref = NULL;
     jsrt_context_put_gil_down(context, engine);
-    jsv8_status_t status = jsv8_function(engine->isolate, text, (size_t)length, &ref, &error);
-    if (status == JSV8_OK) {
-        status = jsv8_call(ref, args->count, args->values, JSV8_SETTLE, &result, &error);
-        jsv8_ref_free(ref);
-    }
+    jsv8_status_t status = jsv8_call_named(engine->isolate, text, (size_t)length, args->count,
+                                           args->values, JSV8_SETTLE, &result, &error);
     jsrt_watch_regain(&engine->watch);
     return jsrt_context_finish(context, engine, status, &result, &error, loop);
 }

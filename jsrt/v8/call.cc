@@ -10,6 +10,7 @@
 #include <string>
 
 #include "context.hh"
+#include "names.hh"
 #include "promise.hh"
 
 using namespace jsv8;
@@ -142,6 +143,43 @@ jsv8_function(jsv8_isolate_t *iso, const char *name, size_t length, jsv8_ref_t *
     return JSV8_OK;
 }
 
+namespace {
+
+/* The call itself, inside: arguments in, result out. */
+jsv8_status_t
+call(jsv8_isolate *iso, Entry &entry, v8::Local<v8::Function> function,
+     v8::Local<v8::Value> receiver, size_t argc, const jsv8_value_t *argv, jsv8_want_t want,
+     jsv8_value_t *result, jsv8_error_t *error)
+{
+    Arguments arguments(argc);
+    v8::Local<v8::Value> *args = arguments.data();
+    if (__builtin_expect(args == nullptr, 0)) {
+        return fail(error, JSV8_NO_MEMORY, "out of memory");
+    }
+    for (size_t i = 0; i < argc; i++) {
+        jsv8_status_t status = to_v8(iso, entry, &argv[i], &args[i], error);
+        if (__builtin_expect(status != JSV8_OK, 0)) {
+            return status;
+        }
+    }
+    v8::Local<v8::Value> value;
+    {
+        v8::TryCatch caught(entry.v8());
+        if (!function->Call(entry.context(), receiver, static_cast<int>(argc), args)
+                 .ToLocal(&value)) {
+            jsv8_status_t status = caught_status(iso, entry, caught, error);
+            caught.Reset();
+            if (status == JSV8_EXCEPTION) {
+                drain(iso, entry);
+            }
+            return status;
+        }
+    }
+    return deliver(iso, entry, value, want, result, error);
+}
+
+}   // namespace
+
 jsv8_status_t
 jsv8_call(jsv8_ref_t *function, size_t argc, const jsv8_value_t *argv, jsv8_want_t want,
           jsv8_value_t *result, jsv8_error_t *error)
@@ -159,36 +197,43 @@ jsv8_call(jsv8_ref_t *function, size_t argc, const jsv8_value_t *argv, jsv8_want
         return fail(error, JSV8_NOT_FOUND,
                     function->callable ? "more than 65535 arguments" : "not a function");
     }
-    v8::Isolate *v8 = entry.v8();
-    Arguments arguments(argc);
-    v8::Local<v8::Value> *args = arguments.data();
-    if (__builtin_expect(args == nullptr, 0)) {
-        return fail(error, JSV8_NO_MEMORY, "out of memory");
-    }
-    for (size_t i = 0; i < argc; i++) {
-        jsv8_status_t status = to_v8(iso, entry, &argv[i], &args[i], error);
-        if (__builtin_expect(status != JSV8_OK, 0)) {
-            return status;
-        }
-    }
     v8::Local<v8::Value> receiver =
-        function->receiver.IsEmpty() ? v8::Undefined(v8).As<v8::Value>()
+        function->receiver.IsEmpty() ? v8::Undefined(entry.v8()).As<v8::Value>()
                                      : strong(function->receiver);
-    v8::Local<v8::Value> value;
+    return call(iso, entry, strong(function->value).As<v8::Function>(), receiver, argc, argv, want,
+                result, error);
+}
+
+jsv8_status_t
+jsv8_call_named(jsv8_isolate_t *iso, const char *name, size_t length, size_t argc,
+                const jsv8_value_t *argv, jsv8_want_t want, jsv8_value_t *result,
+                jsv8_error_t *error)
+{
+    result->tag = JSV8_UNDEFINED;
     {
-        v8::TryCatch caught(v8);
-        if (!strong(function->value).As<v8::Function>()
-                 ->Call(entry.context(), receiver, static_cast<int>(argc), args)
-                 .ToLocal(&value)) {
-            jsv8_status_t status = caught_status(iso, entry, caught, error);
-            caught.Reset();
-            if (status == JSV8_EXCEPTION) {
-                drain(iso, entry);
-            }
-            return status;
+        Entry entry(iso);
+        if (entry.stopped()) {
+            return fail(error, entry.stop_status(), "");
+        }
+        if (__builtin_expect(argc > kMostArguments, 0)) {
+            return fail(error, JSV8_NOT_FOUND, "more than 65535 arguments");
+        }
+        v8::Local<v8::Value> function, receiver;
+        if (find_named(iso, entry.context(), name, length, &function, &receiver)) {
+            return call(iso, entry, function.As<v8::Function>(), receiver, argc, argv, want,
+                        result, error);
+        }
+        if (entry.stopped()) {
+            return fail(error, entry.stop_status(), "");
         }
     }
-    return deliver(iso, entry, value, want, result, error);
+    jsv8_ref_t *ref;
+    jsv8_status_t status = jsv8_function(iso, name, length, &ref, error);
+    if (status == JSV8_OK) {
+        status = jsv8_call(ref, argc, argv, want, result, error);
+        jsv8_ref_free(ref);
+    }
+    return status;
 }
 
 double

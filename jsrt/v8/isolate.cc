@@ -13,6 +13,7 @@
 
 #include "context.hh"
 #include "limit.hh"
+#include "names.hh"
 #include "node_env.hh"
 #include "platform.hh"
 #include "promise.hh"
@@ -278,6 +279,7 @@ jsv8_isolate_free(jsv8_isolate_t *iso)
                 stop_node(iso);
             }
             forget_refs(iso);
+            forget_names(iso);
             iso->ticks = nullptr;
             iso->ticks_store.reset();
             iso->tick_resource.Reset();

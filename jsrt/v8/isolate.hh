@@ -54,6 +54,7 @@ struct Settling {
     v8::Global<v8::Promise> promise;
 };
 struct ErrorTexts;  /* exception.hh */
+struct Names;       /* names.cc */
 
 }   // namespace jsv8
 
@@ -106,6 +107,7 @@ struct jsv8_isolate {
     v8::Global<v8::Function> settle_pair;       /* promise.cc: makes the two reactions */
     v8::Global<v8::Value> object_prototype, array_prototype;
 
+    jsv8::Names *names = nullptr;               /* names.cc, owned */
     jsv8::Scratch scratch;                      /* the bytes of results */
     jsv8::ErrorTexts *error_texts = nullptr;    /* owned: texts of the caller's error */
     jsv8::ErrorTexts *unhandled_texts = nullptr;/* owned: texts given to on_unhandled */

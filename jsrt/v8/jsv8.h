@@ -185,6 +185,10 @@ jsv8_status_t jsv8_function(jsv8_isolate_t *isolate, const char *name, size_t le
  * Node's ticks) are drained. */
 jsv8_status_t jsv8_call(jsv8_ref_t *function, size_t argc, const jsv8_value_t *argv,
                         jsv8_want_t want, jsv8_value_t *result, jsv8_error_t *error);
+/* Both in one: looks the name up (as jsv8_function does, afresh each time) and calls. */
+jsv8_status_t jsv8_call_named(jsv8_isolate_t *isolate, const char *name, size_t length, size_t argc,
+                              const jsv8_value_t *argv, jsv8_want_t want, jsv8_value_t *result,
+                              jsv8_error_t *error);
 
 /* ---- promise.cc ------------------------------------------------------------------------------ */
 

@@ -280,23 +280,25 @@ def busy() -> float:
 
 
 def measure(name: str, app: str, seconds: int, peers: Path, script: Path) -> dict[str, float]:
-    """One round of one form: its figures, and the share of a core that others used meanwhile."""
+    """One round of one form: its figures, the server's CPU time for a request of wrk's, and the
+    share of a core that others used meanwhile."""
     server = Server(FORMS[name], app, peers)
     try:
         server.wait_ready()
         figures = {"cold_rps": burst(server.port), "seed_rps": burst(server.port)}
         wrk(server.port, 1, script)
 
-        def clocks() -> tuple[float, float]:
-            children = os.times()
-            own = server.cpu() + children.children_user + children.children_system
-            return busy() - own, time.monotonic()
+        def clocks() -> tuple[float, float, float]:
+            children, own = os.times(), server.cpu()
+            client = children.children_user + children.children_system
+            return own, busy() - own - client, time.monotonic()
 
         before = clocks()
         figures |= wrk(server.port, seconds, script)
-        others, took = (b - a for a, b in zip(before, clocks(), strict=True))
+        own, others, took = (b - a for a, b in zip(before, clocks(), strict=True))
         figures |= server.memory() | {"isolates": server.isolates()}
-        return figures | {"others": others / took}
+        requests = figures["wrk_rps"] * seconds
+        return figures | {"others": others / took, "cpu_us": own / requests * 1e6}
     except (OSError, http.client.HTTPException, subprocess.TimeoutExpired) as error:
         raise Failed(f"{error!r}: {server.tail()}") from error
     finally:
@@ -408,7 +410,8 @@ def main() -> int:
                 noise = f", others used {figures['others']:.0%} of a core"
                 print(
                     f"  round {number + 1} {name} {app}: cold {figures['cold_rps']:,.0f}, "
-                    f"seed {figures['seed_rps']:,.0f}, wrk {figures['wrk_rps']:,.0f} req/s"
+                    f"seed {figures['seed_rps']:,.0f}, wrk {figures['wrk_rps']:,.0f} req/s, "
+                    f"{figures['cpu_us']:.0f} µs of CPU each"
                     + (noise if figures["others"] > 0.1 else ""),
                     flush=True,
                 )

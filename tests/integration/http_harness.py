@@ -73,8 +73,9 @@ class Server:
 
 
 @contextlib.contextmanager
-def serve(app: App, *, family: int = socket.AF_INET, path: str = "", **config: Any
-          ) -> Iterator[Server]:
+def serve(
+    app: App, *, family: int = socket.AF_INET, path: str = "", **config: Any
+) -> Iterator[Server]:
     """A server for app; leaving the block aborts it and checks that nothing of it is left."""
     ready = threading.Event()
     server: list[Server] = []
@@ -87,9 +88,11 @@ def serve(app: App, *, family: int = socket.AF_INET, path: str = "", **config: A
         asyncio.set_event_loop(loop)
         running = Server(loop, path or sock.getsockname())
         loop.set_exception_handler(lambda _loop, context: running.unhandled.append(context))
-        settings = {"error_log": lambda *line: running.errors.append(line),
-                    "access_log": lambda *line: running.access.append(line),
-                    "timeout_keep_alive": 5.0} | config
+        settings = {
+            "error_log": lambda *line: running.errors.append(line),
+            "access_log": lambda *line: running.access.append(line),
+            "timeout_keep_alive": 5.0,
+        } | config
         running.core = _core.Server(loop, app, settings)
         running.core.listen(sock)
         sock.close()
@@ -232,8 +235,9 @@ async def start(send: Any, status: int = 200, *headers: tuple[bytes, bytes]) -> 
     await send({"type": "http.response.start", "status": status, "headers": list(headers)})
 
 
-async def reply(send: Any, body: bytes = b"", status: int = 200, *headers: tuple[bytes, bytes]
-                ) -> None:
+async def reply(
+    send: Any, body: bytes = b"", status: int = 200, *headers: tuple[bytes, bytes]
+) -> None:
     """A whole response with a length."""
     await start(send, status, (b"content-length", str(len(body)).encode()), *headers)
     await send({"type": "http.response.body", "body": body})

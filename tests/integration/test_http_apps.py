@@ -46,9 +46,14 @@ class Stamp(BaseHTTPMiddleware):
 
 def starlette_app(folder: Path, events: list[str]) -> Starlette:
     async def echo(request: Request) -> Response:
-        return JSONResponse({"path": request.url.path, "query": dict(request.query_params),
-                             "size": len(await request.body()),
-                             "client": request.client is not None})
+        return JSONResponse(
+            {
+                "path": request.url.path,
+                "query": dict(request.query_params),
+                "size": len(await request.body()),
+                "client": request.client is not None,
+            }
+        )
 
     async def stream(request: Request) -> Response:
         async def parts() -> Any:
@@ -85,9 +90,15 @@ def starlette_app(folder: Path, events: list[str]) -> Starlette:
     async def fail(request: Request) -> Response:
         raise RuntimeError("boom")
 
-    routes = [Route("/echo", echo, methods=["GET", "POST", "HEAD"]), Route("/stream", stream),
-              Route("/file", file), Route("/later", later), Route("/threaded", threaded),
-              Route("/upload", upload, methods=["POST"]), Route("/fail", fail)]
+    routes = [
+        Route("/echo", echo, methods=["GET", "POST", "HEAD"]),
+        Route("/stream", stream),
+        Route("/file", file),
+        Route("/later", later),
+        Route("/threaded", threaded),
+        Route("/upload", upload, methods=["POST"]),
+        Route("/fail", fail),
+    ]
     return Starlette(routes=routes, middleware=[Middleware(Stamp)])
 
 
@@ -106,8 +117,12 @@ def server(tmp_path: Path, events: list[str]) -> Any:
 def test_starlette(server: Any, events: list[str]) -> None:
     with httpx.Client(base_url=server.url, timeout=10) as client:
         response = client.post("/echo?a=1", content=b"x" * 1000)
-        assert response.json() == {"path": "/echo", "query": {"a": "1"}, "size": 1000,
-                                   "client": True}
+        assert response.json() == {
+            "path": "/echo",
+            "query": {"a": "1"},
+            "size": 1000,
+            "client": True,
+        }
         assert response.headers["x-stamp"] == "POST"
         assert client.head("/echo").headers["content-length"].isdigit()
         assert client.get("/stream").text == "0\n1\n2\n3\n4\n"
@@ -135,7 +150,7 @@ def test_starlette_error(server: Any) -> None:
     with httpx.Client(base_url=server.url, timeout=10) as client:
         assert client.get("/fail").status_code == 500
     assert [message for _, message, _ in server.errors] == ["Exception in ASGI application"]
-    server.errors.clear()     # the traceback holds the exchange
+    server.errors.clear()  # the traceback holds the exchange
 
 
 def test_stream_stops_when_the_client_leaves(server: Any, events: list[str]) -> None:

@@ -42,7 +42,7 @@ def test_sender_waits_for_a_slow_client() -> None:
     with serve(app) as server, server.connect(receive_buffer=8192) as peer:
         peer.send(get())
         last = -1
-        while sends != last:       # until the app makes no more progress
+        while sends != last:  # until the app makes no more progress
             last = sends
             server.run(asyncio.sleep(0.1))
         assert 0 < sends < total - 50, "the app was never held back"
@@ -89,8 +89,11 @@ def test_waiting_sender_is_released_by_a_reset() -> None:
         server.until(lambda: len(outcome) == 3)
         server.until(lambda: server.core.tasks == 0)
         assert server.errors == []
-    assert outcome == [{"type": "http.request", "body": b"", "more_body": False},
-                       {"type": "http.disconnect"}, {"type": "http.disconnect"}]
+    assert outcome == [
+        {"type": "http.request", "body": b"", "more_body": False},
+        {"type": "http.disconnect"},
+        {"type": "http.disconnect"},
+    ]
 
 
 @pytest.mark.parametrize("how", ["fin", "rst"])
@@ -142,8 +145,10 @@ def test_disconnect_in_the_middle_of_an_upload() -> None:
         peer.sock.close()
         server.until(lambda: server.core.connections == server.core.tasks == 0)
         assert server.errors == []
-    assert got == [{"type": "http.request", "body": b"012345", "more_body": True},
-                   {"type": "http.disconnect"}]
+    assert got == [
+        {"type": "http.request", "body": b"012345", "more_body": True},
+        {"type": "http.disconnect"},
+    ]
 
 
 def test_listening_for_disconnect_while_sending() -> None:

@@ -47,8 +47,10 @@ def test_endless_head_is_cut_off() -> None:
 
 
 def test_body_bound() -> None:
-    chunked = (b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
-               b"8\r\n12345678\r\n8\r\n12345678\r\n0\r\n\r\n")
+    chunked = (
+        b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"8\r\n12345678\r\n8\r\n12345678\r\n0\r\n\r\n"
+    )
     with serve(echo, max_body_bytes=10) as server:
         assert parse(server.exchange(post(b"0123456789"))).body == b"0123456789"
         assert parse(server.exchange(post(b"0123456789a"))).status == 413
@@ -70,12 +72,15 @@ def test_limit_concurrency() -> None:
         await gate.wait()
         await reply(send, b"ok")
 
-    with serve(app, limit_concurrency=3) as server, server.connect() as one, \
-            server.connect() as two:
+    with (
+        serve(app, limit_concurrency=3) as server,
+        server.connect() as one,
+        server.connect() as two,
+    ):
         one.send(get())
         two.send(get())
         server.until(lambda: server.core.tasks == 2)
-        with server.connect() as three:     # the third connection counts itself
+        with server.connect() as three:  # the third connection counts itself
             three.send(get())
             response = three.response()
             assert (response.status, response.body) == (503, b"Service Unavailable")
@@ -88,8 +93,10 @@ def test_limit_concurrency() -> None:
 
 def test_limit_max_requests() -> None:
     called: list[int] = []
-    with serve(echo, limit_max_requests=3,
-               on_max_requests=lambda: called.append(1)) as server, server.connect() as peer:
+    with (
+        serve(echo, limit_max_requests=3, on_max_requests=lambda: called.append(1)) as server,
+        server.connect() as peer,
+    ):
         for n in range(5):
             peer.send(get())
             peer.response()
@@ -108,7 +115,7 @@ def test_half_a_head_is_answered_408() -> None:
         peer.send(b"GET / HT")
         for _ in range(3):
             time.sleep(0.08)
-            peer.send(b"T")     # bytes do not renew the deadline (nor does it matter which)
+            peer.send(b"T")  # bytes do not renew the deadline (nor does it matter which)
         data = peer.rest()
         assert parse(data).status in (400, 408)
         assert time.monotonic() - begun < 5
@@ -130,8 +137,10 @@ def test_slow_app_has_no_deadline() -> None:
         await asyncio.sleep(0.6)
         await reply(send, body)
 
-    with serve(app, timeout_body=0.2, timeout_header=0.2, timeout_keep_alive=0.2) as server, \
-            server.connect() as peer:
+    with (
+        serve(app, timeout_body=0.2, timeout_header=0.2, timeout_keep_alive=0.2) as server,
+        server.connect() as peer,
+    ):
         peer.send(post(b"abc"))
         assert peer.response().body == b"abc"
 
@@ -163,8 +172,10 @@ def test_slow_client_outlives_the_write_deadline_while_it_reads() -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await reply(send, b"x" * size)
 
-    with serve(app, timeout_write=0.4, timeout_keep_alive=0.1) as server, \
-            server.connect(receive_buffer=4096) as peer:
+    with (
+        serve(app, timeout_write=0.4, timeout_keep_alive=0.1) as server,
+        server.connect(receive_buffer=4096) as peer,
+    ):
         peer.send(get())
         taken = 0
         for _ in range(8):
@@ -192,8 +203,13 @@ def test_shutdown_closes_idle_and_finishes_the_rest() -> None:
     async def quick(scope: Any, receive: Any, send: Any) -> None:
         await (reply(send, b"ok") if scope["path"] == "/idle" else app(scope, receive, send))
 
-    with serve(quick) as server, server.connect() as idle, server.connect() as fresh, \
-            server.connect() as waiting, server.connect() as started:
+    with (
+        serve(quick) as server,
+        server.connect() as idle,
+        server.connect() as fresh,
+        server.connect() as waiting,
+        server.connect() as started,
+    ):
         idle.send(get("/idle"))
         idle.response()
         waiting.send(get() + get())
@@ -267,8 +283,15 @@ def test_closing_the_loop_aborts() -> None:
 
 @pytest.mark.parametrize(
     "config",
-    [{"access_log": 3}, {"backlog": -1}, {"root_path": b""}, {"state": []},
-     {"max_header_bytes": 1}, {"headers": [(b"a",)]}, {"timeout_keep_alive": "x"}],
+    [
+        {"access_log": 3},
+        {"backlog": -1},
+        {"root_path": b""},
+        {"state": []},
+        {"max_header_bytes": 1},
+        {"headers": [(b"a",)]},
+        {"timeout_keep_alive": "x"},
+    ],
 )
 def test_bad_config(config: dict[str, Any]) -> None:
     from asgiserver import _core

@@ -44,9 +44,21 @@ def test_scope_is_uvicorns() -> None:
         client = peer.sock.getsockname()
         port = server.port
     (scope,) = app.scopes
-    assert list(scope) == ["type", "asgi", "http_version", "server", "client", "scheme",
-                           "root_path", "headers", "state", "method", "path", "raw_path",
-                           "query_string"]
+    assert list(scope) == [
+        "type",
+        "asgi",
+        "http_version",
+        "server",
+        "client",
+        "scheme",
+        "root_path",
+        "headers",
+        "state",
+        "method",
+        "path",
+        "raw_path",
+        "query_string",
+    ]
     assert scope == {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -124,8 +136,10 @@ def test_body_with_length_at_every_split() -> None:
 
 def test_chunked_body_byte_by_byte() -> None:
     app = Recorder()
-    data = (b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
-            b"5;ext=1\r\nhello\r\n1\r\n \r\n5\r\nworld\r\n0\r\nTrailer: t\r\n\r\n")
+    data = (
+        b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"5;ext=1\r\nhello\r\n1\r\n \r\n5\r\nworld\r\n0\r\nTrailer: t\r\n\r\n"
+    )
     with serve(app) as server, server.connect() as peer:
         for at in range(len(data)):
             peer.send(data[at : at + 1])
@@ -234,8 +248,9 @@ def test_expect_continue_is_sent_at_the_first_receive() -> None:
         await reply(send, await read_body(receive))
 
     with serve(app) as server, server.connect() as peer:
-        peer.send(b"POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\n"
-                  b"Content-Length: 3\r\n\r\n")
+        peer.send(
+            b"POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n"
+        )
         server.until(lambda: server.core.tasks == 1)
         peer.sock.setblocking(False)
         with pytest.raises(BlockingIOError):
@@ -252,8 +267,9 @@ def test_expect_continue_unread_body_ends_the_connection() -> None:
         await reply(send, b"no")
 
     with serve(app) as server, server.connect() as peer:
-        peer.send(b"POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\n"
-                  b"Content-Length: 3\r\n\r\n")
+        peer.send(
+            b"POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n"
+        )
         response = peer.response()
         assert (response.body, response.headers[b"connection"]) == (b"no", b"close")
         assert peer.rest() == b""

@@ -44,8 +44,9 @@ def test_default_headers_come_first() -> None:
 
 
 def test_default_headers_can_be_chosen() -> None:
-    with serve(hello, date_header=False, server_header=False,
-               headers=[(b"X-One", b"1"), (b"x-two", b"2")]) as server:
+    with serve(
+        hello, date_header=False, server_header=False, headers=[(b"X-One", b"1"), (b"x-two", b"2")]
+    ) as server:
         response = parse(server.exchange(get()))
         assert response.lines[:2] == [(b"x-one", b"1"), (b"x-two", b"2")]
         assert b"date" not in response.headers
@@ -248,9 +249,19 @@ def bad(*headers: Any) -> Any:
 
 @pytest.mark.parametrize(
     "header",
-    [(b"a", b"b\r\nset-cookie: c"), (b"a\r\nb", b"c"), (b"a", b"b\0"), (b"a b", b"c"), (b"", b"c"),
-     (b"a:", b"b"), ("a", b"b"), (b"a", None), (b"a",), (b"content-length", b"2"),
-     (b"content-length", b"-1")],
+    [
+        (b"a", b"b\r\nset-cookie: c"),
+        (b"a\r\nb", b"c"),
+        (b"a", b"b\0"),
+        (b"a b", b"c"),
+        (b"", b"c"),
+        (b"a:", b"b"),
+        ("a", b"b"),
+        (b"a", None),
+        (b"a",),
+        (b"content-length", b"2"),
+        (b"content-length", b"-1"),
+    ],
 )
 def test_header_injection_is_a_500(header: Any) -> None:
     with serve(bad(header)) as server:
@@ -371,8 +382,10 @@ def test_access_log() -> None:
         peer.response()
         host, port = peer.sock.getsockname()
         fmt = '%s - "%s %s HTTP/%s" %d'
-        assert server.access == [(fmt, f"{host}:{port}", "GET", "/r/a%20b?c=d", "1.1", 404),
-                                 (fmt, f"{host}:{port}", "GET", "/r/fail", "1.1", 500)]
+        assert server.access == [
+            (fmt, f"{host}:{port}", "GET", "/r/a%20b?c=d", "1.1", 404),
+            (fmt, f"{host}:{port}", "GET", "/r/fail", "1.1", 500),
+        ]
         assert server.access[0][0] % server.access[0][1:]
 
 

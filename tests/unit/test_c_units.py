@@ -45,18 +45,36 @@ def llhttp_objects(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str],
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="no C compiler")
 @pytest.mark.parametrize("name", NAMES)
-def test_c_unit(
-    name: str, tmp_path: Path, llhttp_objects: tuple[list[str], list[str]]
-) -> None:
+def test_c_unit(name: str, tmp_path: Path, llhttp_objects: tuple[list[str], list[str]]) -> None:
     flags, objects = llhttp_objects
-    sources = sorted(str(p) for layer in ("base", "proto") for p in (CORE / layer).glob("*.c")
-                     if p.stem not in {"http2", "ws"})
+    sources = sorted(
+        str(p)
+        for layer in ("base", "proto")
+        for p in (CORE / layer).glob("*.c")
+        if p.stem not in {"http2", "ws"}
+    )
     program = tmp_path / name
-    build = ["gcc", "-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Wno-unused-parameter",
-             "-Wno-format-truncation", "-Werror", "-fsanitize=address,undefined",
-             "-fno-sanitize-recover=all", f"-I{CORE}", *flags,
-             str(ROOT / "tests" / "unit" / "c" / f"{name}.c"), *sources, *objects, "-lcmocka",
-             "-o", str(program)]
+    build = [
+        "gcc",
+        "-std=gnu11",
+        "-O1",
+        "-g",
+        "-Wall",
+        "-Wextra",
+        "-Wno-unused-parameter",
+        "-Wno-format-truncation",
+        "-Werror",
+        "-fsanitize=address,undefined",
+        "-fno-sanitize-recover=all",
+        f"-I{CORE}",
+        *flags,
+        str(ROOT / "tests" / "unit" / "c" / f"{name}.c"),
+        *sources,
+        *objects,
+        "-lcmocka",
+        "-o",
+        str(program),
+    ]
     done = subprocess.run(build, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stderr
     done = subprocess.run([str(program)], capture_output=True, text=True, timeout=120)

@@ -38,8 +38,8 @@ asgi_accesslog_note(CycleObject *cycle, asgi_slice_t path, asgi_slice_t query)
     if (client == Py_None)
         cycle->log_client = PyUnicode_New(0, 0);
     else
-        cycle->log_client = PyUnicode_FromFormat("%U:%S", PyTuple_GET_ITEM(client, 0),
-                                                 PyTuple_GET_ITEM(client, 1));
+        cycle->log_client =
+            PyUnicode_FromFormat("%U:%S", PyTuple_GET_ITEM(client, 0), PyTuple_GET_ITEM(client, 1));
     return cycle->log_client != NULL ? 0 : -1;
 }
 
@@ -56,8 +56,12 @@ asgi_accesslog_write(CycleObject *cycle, unsigned status)
     code = PyLong_FromUnsignedLong(status);
     method = asgi_scope_method(server, cycle->method);
     if (code != NULL && method != NULL) {
-        PyObject *args[] = {own->log_format, cycle->log_client, method, cycle->log_path,
-                            cycle->minor == 1 ? own->str_v11 : own->str_v10, code};
+        PyObject *args[] = {own->log_format,
+                            cycle->log_client,
+                            method,
+                            cycle->log_path,
+                            cycle->minor == 1 ? own->str_v11 : own->str_v10,
+                            code};
         result = PyObject_Vectorcall(log, args, 6, NULL);
     }
     if (result == NULL)

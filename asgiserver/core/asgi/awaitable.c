@@ -134,12 +134,10 @@ awaitable_throw(PyObject *op, PyObject *const *args, Py_ssize_t count)
     value = count > 1 && args[1] != Py_None ? args[1] : args[0];
     if (PyExceptionInstance_Check(value)) {
         PyErr_SetObject((PyObject *)Py_TYPE(value), value);
-    }
-    else if (PyExceptionClass_Check(args[0])) {
+    } else if (PyExceptionClass_Check(args[0])) {
         type = args[0];
         PyErr_SetObject(type, value == type ? NULL : value);
-    }
-    else {
+    } else {
         PyErr_SetString(PyExc_TypeError, "throw() takes an exception");
     }
     return NULL;

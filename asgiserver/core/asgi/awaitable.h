@@ -28,15 +28,15 @@ typedef enum {
     ASGI_AWAIT_YIELD,
     ASGI_AWAIT_RECEIVE,
     ASGI_AWAIT_DRAIN,
-    ASGI_AWAIT_OVER,       /* has given its value */
+    ASGI_AWAIT_OVER, /* has given its value */
 } asgi_await_kind_t;
 
 typedef struct {
     PyObject_HEAD
-    struct CycleObject *cycle;   /* owned: RECEIVE and DRAIN */
-    PyObject *future;            /* owned: what a waiting one sleeps on */
-    PyObject *waiter;            /* owned: the future's iterator */
-    asgi_link_t link;            /* in cycle->receivers or cycle->senders while it sleeps */
+    struct CycleObject *cycle; /* owned: RECEIVE and DRAIN */
+    PyObject *future;          /* owned: what a waiting one sleeps on */
+    PyObject *waiter;          /* owned: the future's iterator */
+    asgi_link_t link;          /* in cycle->receivers or cycle->senders while it sleeps */
     asgi_await_kind_t kind;
 } AwaitableObject;
 

@@ -25,8 +25,8 @@ asgi_cycle_new(asgi_conn_t *conn)
     asgi_link_init(&cycle->senders);
     cycle->method = http1->method;
     cycle->minor = http1->minor;
-    cycle->expect_continue = http1->expect_continue
-                             && (http1->content_length > 0 || http1->chunked);
+    cycle->expect_continue =
+        http1->expect_continue && (http1->content_length > 0 || http1->chunked);
     cycle->out.minor = http1->minor;
     cycle->out.head_request = http1->method == HTTP_HEAD;
     cycle->out.keep_alive = http1->keep_alive;
@@ -120,7 +120,7 @@ cycle_next(PyObject *op)
     case PYGEN_NEXT:
         return result;
     case PYGEN_RETURN:
-        Py_XDECREF(result);   /* always None, which a bare NULL means */
+        Py_XDECREF(result); /* always None, which a bare NULL means */
         return NULL;
     default:
         return NULL;

@@ -24,26 +24,26 @@
 
 typedef struct CycleObject {
     PyObject_HEAD
-    struct asgi_server *server;    /* owned reference */
-    asgi_conn_t *conn;             /* weak: asgi_conn_detach() clears it */
-    PyObject *scope;               /* owned until the app is called */
-    PyObject *inner;               /* owned: the app's coroutine or iterator */
-    PyObject *task;                /* owned while running */
-    PyObject *log_client;          /* owned: for the access log, NULL without one */
+    struct asgi_server *server; /* owned reference */
+    asgi_conn_t *conn;          /* weak: asgi_conn_detach() clears it */
+    PyObject *scope;            /* owned until the app is called */
+    PyObject *inner;            /* owned: the app's coroutine or iterator */
+    PyObject *task;             /* owned while running */
+    PyObject *log_client;       /* owned: for the access log, NULL without one */
     PyObject *log_path;
-    asgi_link_t link;              /* in server->cycles while running */
-    asgi_link_t receivers;         /* AwaitableObject.link */
+    asgi_link_t link;      /* in server->cycles while running */
+    asgi_link_t receivers; /* AwaitableObject.link */
     asgi_link_t senders;
-    asgi_buf_t body;               /* received and not yet given to the app */
+    asgi_buf_t body; /* received and not yet given to the app */
     asgi_http1_out_t out;
-    uint8_t minor;                 /* of HTTP/1.x */
-    uint8_t method;                /* llhttp's number */
-    bool expect_continue;          /* the client waits for our "100 Continue" */
-    bool request_over;             /* the body is complete */
-    bool end_given;                /* … and the app has been told */
-    bool peer_closed;              /* FIN received */
+    uint8_t minor;        /* of HTTP/1.x */
+    uint8_t method;       /* llhttp's number */
+    bool expect_continue; /* the client waits for our "100 Continue" */
+    bool request_over;    /* the body is complete */
+    bool end_given;       /* … and the app has been told */
+    bool peer_closed;     /* FIN received */
     bool started, complete, disconnected, running, called;
-    unsigned streak;               /* sends in a row that had nothing to wait for */
+    unsigned streak; /* sends in a row that had nothing to wait for */
     size_t streak_bytes;
 } CycleObject;
 

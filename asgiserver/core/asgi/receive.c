@@ -37,8 +37,8 @@ request_message(CycleObject *cycle, struct asgi_server_state *own)
                      : Py_NewRef(own->empty_bytes);
     if (bytes == NULL || PyDict_SetItem(message, own->str_type, own->str_http_request) < 0
         || PyDict_SetItem(message, own->str_body, bytes) < 0
-        || PyDict_SetItem(message, own->str_more_body,
-                          cycle->request_over ? Py_False : Py_True) < 0) {
+        || PyDict_SetItem(message, own->str_more_body, cycle->request_over ? Py_False : Py_True)
+               < 0) {
         Py_XDECREF(bytes);
         Py_DECREF(message);
         return NULL;
@@ -68,7 +68,8 @@ asgi_receive_take(CycleObject *cycle)
         asgi_conn_t *conn = cycle->conn;
         cycle->expect_continue = false;
         if (asgi_buf_append(asgi_stream_out(&conn->stream), ASGI_HTTP1_CONTINUE,
-                            sizeof ASGI_HTTP1_CONTINUE - 1) < 0) {
+                            sizeof ASGI_HTTP1_CONTINUE - 1)
+            < 0) {
             PyErr_NoMemory();
             return NULL;
         }
@@ -91,7 +92,9 @@ receive(PyObject *self, PyObject *unused)
 }
 
 static PyMethodDef receive_def = {
-    "receive", receive, METH_NOARGS,
+    "receive",
+    receive,
+    METH_NOARGS,
     "receive()\n--\n\nThe next message from the client: http.request or http.disconnect.",
 };
 

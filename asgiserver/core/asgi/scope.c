@@ -15,13 +15,14 @@ PyObject *
 asgi_scope_template(asgi_server_t *server, PyObject *scheme)
 {
     struct asgi_server_state *own = server->state->server;
-    PyObject *keys[] = {own->str_type, own->str_asgi, own->str_http_version, own->str_server,
-                        own->str_client, own->str_scheme, own->str_root_path, own->str_headers,
-                        own->str_state, own->str_method, own->str_path, own->str_raw_path,
+    PyObject *keys[] = {own->str_type,        own->str_asgi,    own->str_http_version,
+                        own->str_server,      own->str_client,  own->str_scheme,
+                        own->str_root_path,   own->str_headers, own->str_state,
+                        own->str_method,      own->str_path,    own->str_raw_path,
                         own->str_query_string};
-    PyObject *values[] = {own->str_http, Py_None, own->str_v11, Py_None, Py_None, scheme,
-                          server->root_path, Py_None, Py_None, Py_None, Py_None, Py_None,
-                          own->empty_bytes};
+    PyObject *values[] = {own->str_http, Py_None,           own->str_v11,    Py_None, Py_None,
+                          scheme,        server->root_path, Py_None,         Py_None, Py_None,
+                          Py_None,       Py_None,           own->empty_bytes};
     PyObject *scope = PyDict_New();
 
     for (size_t i = 0; scope != NULL && i < sizeof keys / sizeof *keys; i++) {
@@ -41,8 +42,8 @@ asgi_scope_method(asgi_server_t *server, unsigned method)
         return NULL;
     }
     if (own->methods[method] == NULL)
-        own->methods[method] = PyUnicode_InternFromString(
-            llhttp_method_name((llhttp_method_t)method));
+        own->methods[method] =
+            PyUnicode_InternFromString(llhttp_method_name((llhttp_method_t)method));
     return own->methods[method];
 }
 
@@ -60,12 +61,12 @@ asgi_scope_headers(asgi_server_t *server, const asgi_http1_t *http1, const char 
 
         if (field->id != ASGI_HEADER_OTHER) {
             name = Py_NewRef(own->header_names[field->id]);
-        }
-        else {
+        } else {
             name = PyBytes_FromStringAndSize(NULL, field->name_size);
             /* The parser has checked the name, this only writes it in lower case. */
-            if (name != NULL && asgi_header_name(head + field->name, field->name_size,
-                                                 PyBytes_AS_STRING(name)) < 0)
+            if (name != NULL
+                && asgi_header_name(head + field->name, field->name_size, PyBytes_AS_STRING(name))
+                       < 0)
                 Py_CLEAR(name);
         }
         value = PyBytes_FromStringAndSize(head + field->value, field->value_size);
@@ -95,8 +96,7 @@ decoded_path(asgi_server_t *server, asgi_slice_t path)
         text = PyUnicode_New((Py_ssize_t)path.size, 127);
         if (text != NULL)
             memcpy(PyUnicode_1BYTE_DATA(text), path.data, path.size);
-    }
-    else {
+    } else {
         char small[512], *bytes = small;
         if (path.size > sizeof small && (bytes = PyMem_Malloc(path.size)) == NULL)
             return PyErr_NoMemory();
@@ -161,7 +161,8 @@ asgi_scope_build(asgi_conn_t *conn, const char *head, CycleObject *cycle)
         return -1;
     if (query.size > 0
         && put(scope, own->str_query_string,
-               PyBytes_FromStringAndSize(query.data, (Py_ssize_t)query.size)) < 0)
+               PyBytes_FromStringAndSize(query.data, (Py_ssize_t)query.size))
+               < 0)
         return -1;
     return 0;
 }

@@ -19,7 +19,7 @@
 #include "asgi/server.h"
 #include "net/conn_http1.h"
 
-#define COPY_AT_MOST 8192         /* body bytes that are copied rather than sent from where they are */
+#define COPY_AT_MOST 8192 /* body bytes that are copied rather than sent from where they are */
 #define STREAK_SENDS 64
 #define STREAK_BYTES 1048576
 
@@ -65,9 +65,8 @@ write_pair(asgi_http1_out_t *out, asgi_buf_t *buf, PyObject *name, PyObject *val
     int rc;
 
     if (PyBytes_CheckExact(name) && PyBytes_CheckExact(value)) {
-        rc = asgi_http1_out_field(out, buf, PyBytes_AS_STRING(name),
-                                  (size_t)PyBytes_GET_SIZE(name), PyBytes_AS_STRING(value),
-                                  (size_t)PyBytes_GET_SIZE(value));
+        rc = asgi_http1_out_field(out, buf, PyBytes_AS_STRING(name), (size_t)PyBytes_GET_SIZE(name),
+                                  PyBytes_AS_STRING(value), (size_t)PyBytes_GET_SIZE(value));
         return rc < 0 ? raise_header_error(rc) : 0;
     }
     if (PyObject_GetBuffer(name, &names, PyBUF_SIMPLE) < 0)
@@ -96,17 +95,14 @@ write_headers(asgi_http1_out_t *out, asgi_buf_t *buf, PyObject *headers)
         int rc;
         if (PyTuple_CheckExact(pair) && PyTuple_GET_SIZE(pair) == 2) {
             rc = write_pair(out, buf, PyTuple_GET_ITEM(pair, 0), PyTuple_GET_ITEM(pair, 1));
-        }
-        else {
+        } else {
             PyObject *two = PySequence_Tuple(pair);
             if (two == NULL) {
                 rc = -1;
-            }
-            else if (PyTuple_GET_SIZE(two) != 2) {
+            } else if (PyTuple_GET_SIZE(two) != 2) {
                 PyErr_SetString(PyExc_ValueError, "a header must be a pair of name and value");
                 rc = -1;
-            }
-            else {
+            } else {
                 rc = write_pair(out, buf, PyTuple_GET_ITEM(two, 0), PyTuple_GET_ITEM(two, 1));
             }
             Py_XDECREF(two);
@@ -231,14 +227,12 @@ write_body(CycleObject *cycle, asgi_slice_t data, PyObject *owner, bool more)
         rc = asgi_http1_out_chunk(buf, data.size);
     if (rc == 0 && data.size > 0 && (owner == NULL || data.size <= COPY_AT_MOST)) {
         rc = asgi_buf_append(buf, data.data, data.size);
-    }
-    else if (rc == 0 && data.size > 0 && (chunked || more)) {
+    } else if (rc == 0 && data.size > 0 && (chunked || more)) {
         asgi_stream_flush(&conn->stream, data, owner);
         if (cycle->conn == NULL)
             return 0;
-    }
-    else if (data.size > 0) {
-        extra = data;   /* the last piece: goes out with the end of the exchange */
+    } else if (data.size > 0) {
+        extra = data; /* the last piece: goes out with the end of the exchange */
     }
     if (rc == 0 && data.size > 0 && chunked)
         rc = asgi_buf_append(buf, "\r\n", 2);
@@ -252,11 +246,9 @@ write_body(CycleObject *cycle, asgi_slice_t data, PyObject *owner, bool more)
         cycle->complete = true;
         asgi_http1_conn_answered(conn, cycle->out.keep_alive, extra, owner);
         asgi_server_count_request(cycle->server);
-    }
-    else if (asgi_buf_size(buf) >= ASGI_STREAM_HIGH_WATER) {
+    } else if (asgi_buf_size(buf) >= ASGI_STREAM_HIGH_WATER) {
         asgi_conn_flush(conn);
-    }
-    else if (asgi_buf_size(buf) > 0) {
+    } else if (asgi_buf_size(buf) > 0) {
         asgi_conn_flush_soon(conn);
     }
     return 0;
@@ -282,14 +274,13 @@ send_body(CycleObject *cycle, PyObject *message)
         goto done;
     if (body != NULL && PyBytes_CheckExact(body)) {
         data = (asgi_slice_t){PyBytes_AS_STRING(body), (size_t)PyBytes_GET_SIZE(body)};
-    }
-    else if (body != NULL) {
+    } else if (body != NULL) {
         if (PyObject_GetBuffer(body, &view, PyBUF_SIMPLE) < 0)
             goto done;
         data = (asgi_slice_t){view.buf, (size_t)view.len};
     }
     if (cycle->conn == NULL) {
-        result = Py_NewRef(own->ready);   /* what was looked up ran Python, which closed us */
+        result = Py_NewRef(own->ready); /* what was looked up ran Python, which closed us */
         goto done;
     }
     if (out->body == ASGI_BODY_LENGTH) {
@@ -322,7 +313,7 @@ send_message(PyObject *self, PyObject *message)
     PyObject *type, *wanted, *result = NULL;
 
     if (cycle->conn == NULL && !cycle->complete)
-        return Py_NewRef(own->ready);   /* the client has gone: nobody minds */
+        return Py_NewRef(own->ready); /* the client has gone: nobody minds */
     type = lookup(message, own->str_type);
     if (type == NULL) {
         if (!PyErr_Occurred())
@@ -330,8 +321,10 @@ send_message(PyObject *self, PyObject *message)
         return NULL;
     }
     if (cycle->complete) {
-        PyErr_Format(PyExc_RuntimeError, "Unexpected ASGI message '%S' sent, after response "
-                     "already completed.", type);
+        PyErr_Format(PyExc_RuntimeError,
+                     "Unexpected ASGI message '%S' sent, after response "
+                     "already completed.",
+                     type);
         goto done;
     }
     wanted = cycle->started ? own->str_response_body : own->str_response_start;
@@ -359,7 +352,9 @@ asgi_send_must_wait(CycleObject *cycle)
 }
 
 static PyMethodDef send_def = {
-    "send", send_message, METH_O,
+    "send",
+    send_message,
+    METH_O,
     "send(message, /)\n--\n\nSends http.response.start or http.response.body to the client.",
 };
 

@@ -113,7 +113,7 @@ register_coroutines(struct asgi_server_state *own)
 static int
 make_strings(struct asgi_server_state *own)
 {
-#define MAKE_STRING(name, text) \
+#define MAKE_STRING(name, text)                                       \
     if ((own->str_##name = PyUnicode_InternFromString(text)) == NULL) \
         return -1;
     ASGI_SERVER_STRINGS(MAKE_STRING)

@@ -23,30 +23,33 @@
 #define ASGI_MAX_METHODS 64
 
 /* Interned names, by the text itself. */
-#define ASGI_SERVER_STRINGS(X) \
-    X(type, "type") X(asgi, "asgi") X(http_version, "http_version") X(server, "server") \
-    X(client, "client") X(scheme, "scheme") X(root_path, "root_path") X(headers, "headers") \
-    X(state, "state") X(method, "method") X(path, "path") X(raw_path, "raw_path") \
-    X(query_string, "query_string") X(status, "status") X(body, "body") \
-    X(more_body, "more_body") X(http, "http") X(http_request, "http.request") \
-    X(http_disconnect, "http.disconnect") X(response_start, "http.response.start") \
-    X(response_body, "http.response.body") X(v10, "1.0") X(v11, "1.1") \
-    X(set_result, "set_result") X(done, "done") X(cancel, "cancel") X(throw_, "throw") \
-    X(close, "close") X(task_name, "asgi-request")
+#define ASGI_SERVER_STRINGS(X)                                                                     \
+    X(type, "type")                                                                                \
+    X(asgi, "asgi") X(http_version, "http_version") X(server, "server") X(client, "client")        \
+        X(scheme, "scheme") X(root_path, "root_path") X(headers, "headers") X(state, "state")      \
+            X(method, "method") X(path, "path") X(raw_path, "raw_path")                            \
+                X(query_string, "query_string") X(status, "status") X(body, "body")                \
+                    X(more_body, "more_body") X(http, "http") X(http_request, "http.request")      \
+                        X(http_disconnect, "http.disconnect")                                      \
+                            X(response_start, "http.response.start")                               \
+                                X(response_body, "http.response.body") X(v10, "1.0") X(v11, "1.1") \
+                                    X(set_result, "set_result") X(done, "done")                    \
+                                        X(cancel, "cancel") X(throw_, "throw") X(close, "close")   \
+                                            X(task_name, "asgi-request")
 
 /* Owned by struct asgi_state through its field `server`. */
 struct asgi_server_state {
     PyTypeObject *ServerType;
     PyTypeObject *CycleType;
     PyTypeObject *AwaitableType;
-    PyObject *ready;                    /* the awaitable that is done, giving None */
+    PyObject *ready; /* the awaitable that is done, giving None */
     PyObject *CancelledError;
-    PyObject *future_kwnames;           /* ("loop",) */
-    PyObject *task_kwnames;             /* ("loop", "context", "name") */
+    PyObject *future_kwnames; /* ("loop",) */
+    PyObject *task_kwnames;   /* ("loop", "context", "name") */
     PyObject *empty_bytes;
     PyObject *log_format;
     PyObject *header_names[ASGI_HEADER_COUNT];
-    PyObject *methods[ASGI_MAX_METHODS];   /* str by llhttp's number; NULL until first used */
+    PyObject *methods[ASGI_MAX_METHODS]; /* str by llhttp's number; NULL until first used */
 #define ASGI_SERVER_STRING_FIELD(name, text) PyObject *str_##name;
     ASGI_SERVER_STRINGS(ASGI_SERVER_STRING_FIELD)
 #undef ASGI_SERVER_STRING_FIELD
@@ -54,36 +57,36 @@ struct asgi_server_state {
 
 typedef struct asgi_server {
     PyObject_HEAD
-    struct asgi_state *state;           /* borrowed: the module's, kept by our type */
-    LoopObject *loop;                   /* owned */
-    PyObject *app;                      /* owned */
-    PyObject *app_state;                /* owned dict, shallow-copied into each scope */
-    PyObject *access_log;               /* owned callable or NULL */
-    PyObject *error_log;                /* owned callable or NULL */
-    PyObject *on_max_requests;          /* owned callable or NULL; dropped once called */
-    PyObject *context;                  /* owned: copied for each request */
-    PyObject *scope;                    /* owned dict: what every scope starts from */
-    PyObject *asgi;                     /* owned dict, copied into each scope */
-    PyObject *root_path;                /* owned str */
-    PyObject *root_path_bytes;          /* owned bytes */
+    struct asgi_state *state;  /* borrowed: the module's, kept by our type */
+    LoopObject *loop;          /* owned */
+    PyObject *app;             /* owned */
+    PyObject *app_state;       /* owned dict, shallow-copied into each scope */
+    PyObject *access_log;      /* owned callable or NULL */
+    PyObject *error_log;       /* owned callable or NULL */
+    PyObject *on_max_requests; /* owned callable or NULL; dropped once called */
+    PyObject *context;         /* owned: copied for each request */
+    PyObject *scope;           /* owned dict: what every scope starts from */
+    PyObject *asgi;            /* owned dict, copied into each scope */
+    PyObject *root_path;       /* owned str */
+    PyObject *root_path_bytes; /* owned bytes */
 
-    asgi_link_t listeners;              /* asgi_listener_t.link */
-    asgi_link_t conns;                  /* asgi_conn_t.link */
-    asgi_link_t cycles;                 /* CycleObject.link, a reference each */
+    asgi_link_t listeners; /* asgi_listener_t.link */
+    asgi_link_t conns;     /* asgi_conn_t.link */
+    asgi_link_t cycles;    /* CycleObject.link, a reference each */
     asgi_pool_t conn_pool;
     asgi_deadlines_t deadlines;
-    char *read_buffer;                  /* owned, shared by all streams */
+    char *read_buffer; /* owned, shared by all streams */
     asgi_hook_t at_close;
-    size_t held;                        /* listeners + connections + cycles + the timer */
+    size_t held; /* listeners + connections + cycles + the timer */
 
-    asgi_buf_t defaults;                /* date, server and configured header lines */
-    size_t date_size, server_size;      /* of the first two; 0: not sent */
+    asgi_buf_t defaults;           /* date, server and configured header lines */
+    size_t date_size, server_size; /* of the first two; 0: not sent */
     time_t date_at;
 
     size_t connections, tasks;
     unsigned long long total_requests;
-    Py_ssize_t limit_concurrency;       /* -1: none */
-    Py_ssize_t limit_max_requests;      /* -1: none */
+    Py_ssize_t limit_concurrency;  /* -1: none */
+    Py_ssize_t limit_max_requests; /* -1: none */
     uint32_t max_header_bytes, max_header_count;
     uint64_t max_body_bytes;
     int backlog;

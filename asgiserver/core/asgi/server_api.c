@@ -14,7 +14,7 @@
 #include "net/listener.h"
 #include "proto/date.h"
 
-#define CONNS_KEPT 256   /* connection structs kept for the next burst */
+#define CONNS_KEPT 256 /* connection structs kept for the next burst */
 
 /* ---- configuration ---- */
 
@@ -102,17 +102,14 @@ add_headers(PyObject *headers, asgi_buf_t *lines, bool *server)
             || !PyArg_ParseTuple(pair, "y#y#;a header must be a pair of bytes", &name, &name_size,
                                  &value, &value_size)) {
             rc = -1;
-        }
-        else if (asgi_buf_reserve(lines, (size_t)(name_size + value_size) + 4) < 0) {
+        } else if (asgi_buf_reserve(lines, (size_t)(name_size + value_size) + 4) < 0) {
             PyErr_NoMemory();
             rc = -1;
-        }
-        else if ((id = asgi_header_name(name, (size_t)name_size, lines->data + lines->end)) < 0
-                 || !asgi_header_value_ok(value, (size_t)value_size)) {
+        } else if ((id = asgi_header_name(name, (size_t)name_size, lines->data + lines->end)) < 0
+                   || !asgi_header_value_ok(value, (size_t)value_size)) {
             PyErr_Format(PyExc_ValueError, "config['headers'] holds an invalid header: %R", pair);
             rc = -1;
-        }
-        else {
+        } else {
             lines->end += (size_t)name_size;
             rc = asgi_buf_append(lines, ": ", 2) | asgi_buf_append(lines, value, (size_t)value_size)
                  | asgi_buf_append(lines, "\r\n", 2);
@@ -202,8 +199,7 @@ make_scope(asgi_server_t *self, PyObject *config)
 
     if ((root != NULL && !PyUnicode_Check(root)) || (scheme != NULL && !PyUnicode_Check(scheme))
         || (state != NULL && !PyDict_Check(state))) {
-        PyErr_SetString(PyExc_TypeError,
-                        "config: root_path and scheme are str, state is a dict");
+        PyErr_SetString(PyExc_TypeError, "config: root_path and scheme are str, state is a dict");
         return -1;
     }
     self->root_path = root != NULL ? Py_NewRef(root) : PyUnicode_FromString("");
@@ -241,13 +237,14 @@ on_loop_close(asgi_hook_t *hook)
     Py_DECREF(self);
 }
 
-PyDoc_STRVAR(server_doc,
-"Server(loop, app, config, /)\n--\n\n"
-"An HTTP/1.1 server for one ASGI app on one loop of this package.\n\n"
-"config is a dict: root_path, scheme, server_header, date_header, headers, state,\n"
-"timeout_keep_alive, timeout_header, timeout_body, timeout_write (seconds),\n"
-"limit_concurrency, limit_max_requests, max_header_bytes, max_header_count, max_body_bytes,\n"
-"backlog, access_log, error_log, on_max_requests.");
+PyDoc_STRVAR(
+    server_doc,
+    "Server(loop, app, config, /)\n--\n\n"
+    "An HTTP/1.1 server for one ASGI app on one loop of this package.\n\n"
+    "config is a dict: root_path, scheme, server_header, date_header, headers, state,\n"
+    "timeout_keep_alive, timeout_header, timeout_body, timeout_write (seconds),\n"
+    "limit_concurrency, limit_max_requests, max_header_bytes, max_header_count, max_body_bytes,\n"
+    "backlog, access_log, error_log, on_max_requests.");
 
 static PyObject *
 server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
@@ -360,9 +357,9 @@ server_dealloc(PyObject *op)
 /* ---- methods ---- */
 
 PyDoc_STRVAR(listen_doc,
-"listen(sock, /)\n--\n\n"
-"Accept connections from a bound socket (AF_INET, AF_INET6 or AF_UNIX).\n\n"
-"The file descriptor is duplicated: sock may be closed afterwards. Raises OSError.");
+             "listen(sock, /)\n--\n\n"
+             "Accept connections from a bound socket (AF_INET, AF_INET6 or AF_UNIX).\n\n"
+             "The file descriptor is duplicated: sock may be closed afterwards. Raises OSError.");
 
 static PyObject *
 server_listen(PyObject *op, PyObject *sock)
@@ -399,8 +396,8 @@ server_listen(PyObject *op, PyObject *sock)
 }
 
 PyDoc_STRVAR(stop_listening_doc,
-"stop_listening()\n--\n\n"
-"Stop accepting connections, once those already in the kernel's queue are accepted.");
+             "stop_listening()\n--\n\n"
+             "Stop accepting connections, once those already in the kernel's queue are accepted.");
 
 static PyObject *
 server_stop_listening(PyObject *op, PyObject *unused)
@@ -413,11 +410,12 @@ server_stop_listening(PyObject *op, PyObject *unused)
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(shutdown_doc,
-"shutdown()\n--\n\n"
-"Begin to drain: connections are closed after the response under way, idle ones after a short\n"
-"while in which a request may still arrive. The response to either is the last one,\n"
-"which tells the client so where its head is not out yet.");
+PyDoc_STRVAR(
+    shutdown_doc,
+    "shutdown()\n--\n\n"
+    "Begin to drain: connections are closed after the response under way, idle ones after a short\n"
+    "while in which a request may still arrive. The response to either is the last one,\n"
+    "which tells the client so where its head is not out yet.");
 
 static PyObject *
 server_shutdown(PyObject *op, PyObject *unused)
@@ -454,8 +452,8 @@ asgi_server_abort(asgi_server_t *self, bool cancel)
     while ((first = asgi_list_first(&self->conns)) != NULL)
         asgi_conn_close(ASGI_CONTAINER(first, asgi_conn_t, link));
     for (Py_ssize_t i = 0; tasks != NULL && i < PyList_GET_SIZE(tasks); i++) {
-        PyObject *done = PyObject_CallMethodNoArgs(PyList_GET_ITEM(tasks, i),
-                                                   self->state->server->str_cancel);
+        PyObject *done =
+            PyObject_CallMethodNoArgs(PyList_GET_ITEM(tasks, i), self->state->server->str_cancel);
         if (done == NULL)
             PyErr_WriteUnraisable(PyList_GET_ITEM(tasks, i));
         Py_XDECREF(done);
@@ -465,7 +463,7 @@ asgi_server_abort(asgi_server_t *self, bool cancel)
 }
 
 PyDoc_STRVAR(abort_doc,
-"abort()\n--\n\nClose every socket now and cancel the tasks of all requests.");
+             "abort()\n--\n\nClose every socket now and cancel the tasks of all requests.");
 
 static PyObject *
 server_abort(PyObject *op, PyObject *unused)
@@ -515,14 +513,10 @@ static PyGetSetDef server_getset[] = {
 };
 
 static PyType_Slot server_slots[] = {
-    {Py_tp_doc, (void *)server_doc},
-    {Py_tp_new, server_new},
-    {Py_tp_methods, server_methods},
-    {Py_tp_getset, server_getset},
-    {Py_tp_traverse, server_traverse},
-    {Py_tp_clear, server_clear},
-    {Py_tp_dealloc, server_dealloc},
-    {0, NULL},
+    {Py_tp_doc, (void *)server_doc},   {Py_tp_new, server_new},
+    {Py_tp_methods, server_methods},   {Py_tp_getset, server_getset},
+    {Py_tp_traverse, server_traverse}, {Py_tp_clear, server_clear},
+    {Py_tp_dealloc, server_dealloc},   {0, NULL},
 };
 
 static PyType_Spec server_spec = {

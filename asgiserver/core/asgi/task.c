@@ -53,7 +53,7 @@ asgi_task_forget(CycleObject *cycle)
     server->tasks--;
     asgi_link_remove(&cycle->link);
     Py_CLEAR(cycle->task);
-    asgi_server_release(server);   /* the cycle's own reference keeps it for the next line */
+    asgi_server_release(server); /* the cycle's own reference keeps it for the next line */
     Py_DECREF(cycle);
 }
 
@@ -99,8 +99,7 @@ abandon(CycleObject *cycle)
         asgi_accesslog_write(cycle, 500);
         asgi_http1_conn_refuse(conn, 500, "Internal Server Error");
         asgi_server_count_request(cycle->server);
-    }
-    else {
+    } else {
         /* What was sent is sent; no terminator follows, so the client sees it was cut short. */
         asgi_conn_detach(conn, true);
         asgi_conn_end(conn);
@@ -127,10 +126,10 @@ finish(CycleObject *cycle, PyObject *value)
             raise_again(exception);
         else
             Py_DECREF(exception);
-    }
-    else if (value != Py_None) {
+    } else if (value != Py_None) {
         PyObject *text = PyUnicode_FromFormat("ASGI callable should return None, but returned "
-                                              "'%S'.", value);
+                                              "'%S'.",
+                                              value);
         const char *utf8 = text != NULL ? PyUnicode_AsUTF8(text) : NULL;
         if (utf8 == NULL)
             PyErr_Clear();
@@ -138,14 +137,13 @@ finish(CycleObject *cycle, PyObject *value)
                         NULL);
         Py_XDECREF(text);
         abandon(cycle);
-    }
-    else if (cycle->conn != NULL) {
+    } else if (cycle->conn != NULL) {
         /* The exchange is still the connection's: it was not answered in full. */
         if (!cycle->peer_closed || cycle->request_over)
             asgi_server_log(server, 40,
-                            cycle->started
-                                ? "ASGI callable returned without completing response."
-                                : "ASGI callable returned without starting response.", NULL);
+                            cycle->started ? "ASGI callable returned without completing response."
+                                           : "ASGI callable returned without starting response.",
+                            NULL);
         abandon(cycle);
     }
     return keep;
@@ -180,8 +178,7 @@ call_app(CycleObject *cycle)
             PyErr_SetString(PyExc_TypeError, "__await__() returned no iterator");
             Py_CLEAR(cycle->inner);
         }
-    }
-    else {
+    } else {
         PyErr_Format(PyExc_TypeError, "object %.100s can't be used in 'await' expression",
                      Py_TYPE(awaitable)->tp_name);
     }
@@ -279,8 +276,7 @@ asgi_task_throw(PyObject *op, PyObject *const *args, Py_ssize_t count)
             value = PyObject_GetAttrString(stop, "value");
             Py_DECREF(stop);
         }
-    }
-    else {
+    } else {
         /* Cancelled before its first step. */
         cycle->called = true;
         Py_CLEAR(cycle->scope);

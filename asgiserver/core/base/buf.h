@@ -14,7 +14,7 @@
 #include <stdlib.h>
 
 typedef struct {
-    char *data;     /* owned; NULL until the first reserve */
+    char *data; /* owned; NULL until the first reserve */
     size_t start;
     size_t end;
     size_t capacity;

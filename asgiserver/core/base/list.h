@@ -13,11 +13,11 @@
 #include <stddef.h>
 
 typedef struct asgi_link {
-    struct asgi_link *prev, *next;   /* weak: unlinking clears them */
+    struct asgi_link *prev, *next; /* weak: unlinking clears them */
 } asgi_link_t;
 
 #define ASGI_CONTAINER(pointer, type, member) \
-    ((type *)(void *)((char *)(pointer) - offsetof(type, member)))
+    ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 static inline void
 asgi_link_init(asgi_link_t *link)

@@ -22,8 +22,7 @@ asgi_pool_take(asgi_pool_t *pool)
     if (chunk != NULL) {
         pool->free = chunk->next;
         pool->kept--;
-    }
-    else if ((chunk = malloc(pool->size)) == NULL) {
+    } else if ((chunk = malloc(pool->size)) == NULL) {
         return NULL;
     }
     pool->taken++;

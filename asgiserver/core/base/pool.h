@@ -15,8 +15,8 @@ typedef struct asgi_pool_chunk {
 } asgi_pool_chunk_t;
 
 typedef struct {
-    asgi_pool_chunk_t *free;   /* owned list */
-    size_t size;               /* of a chunk; at least a pointer's */
+    asgi_pool_chunk_t *free; /* owned list */
+    size_t size;             /* of a chunk; at least a pointer's */
     size_t kept, keep;
     size_t taken;
 } asgi_pool_t;

@@ -11,7 +11,7 @@
 #include <string.h>
 
 typedef struct {
-    const char *data;   /* borrowed; may be NULL when size is 0 */
+    const char *data; /* borrowed; may be NULL when size is 0 */
     size_t size;
 } asgi_slice_t;
 

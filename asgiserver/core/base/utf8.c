@@ -50,11 +50,9 @@ asgi_utf8_feed(asgi_utf8_t *check, const void *data, size_t size)
             if (p == end)
                 break;
             state = first_byte(*p++);
-        }
-        else if (state == REFUSED) {
+        } else if (state == REFUSED) {
             break;
-        }
-        else {
+        } else {
             unsigned char c = *p++;
             uint32_t missing = state & 0xff;
             if (c < ((state >> 8) & 0xff) || c > ((state >> 16) & 0xff))

@@ -11,7 +11,7 @@
 
 /* State of a check that runs over several pieces; zero-initialised. */
 typedef struct {
-    uint32_t state;   /* 0: between characters, 1: refused, else: inside one */
+    uint32_t state; /* 0: between characters, 1: refused, else: inside one */
 } asgi_utf8_t;
 
 /* Feeds a piece. Returns false at the first byte that can be part of no valid text (over-long

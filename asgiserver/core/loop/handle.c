@@ -189,8 +189,8 @@ handle_dealloc(HandleObject *handle)
 
     PyObject_GC_UnTrack(handle);
     /* A handle may be an argument of the next, and so on. */
-    Py_TRASHCAN_BEGIN(handle, handle_dealloc)
-    if (handle->weakrefs != NULL) {
+    Py_TRASHCAN_BEGIN(handle, handle_dealloc) if (handle->weakrefs != NULL)
+    {
         PyObject_ClearWeakRefs((PyObject *)handle);
     }
     handle_drop_call(handle);
@@ -332,8 +332,8 @@ asgi_handle_run(HandleObject *handle)
             result = PyObject_Vectorcall(callback, stack + 1,
                                          (size_t)nargs | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
         } else {
-            result = PyObject_Vectorcall(callback, &PyTuple_GET_ITEM(first, 0), (size_t)nargs,
-                                         NULL);
+            result =
+                PyObject_Vectorcall(callback, &PyTuple_GET_ITEM(first, 0), (size_t)nargs, NULL);
         }
         if (PyContext_Exit(context) < 0) {
             Py_CLEAR(result);
@@ -462,13 +462,13 @@ handle_repr(HandleObject *handle)
     if (parts == NULL) {
         return NULL;
     }
-#define APPEND(expression)                                                                        \
-    do {                                                                                          \
-        text = (expression);                                                                      \
-        if (text == NULL || PyList_Append(parts, text) < 0) {                                     \
-            goto done;                                                                            \
-        }                                                                                         \
-        Py_CLEAR(text);                                                                           \
+#define APPEND(expression)                                    \
+    do {                                                      \
+        text = (expression);                                  \
+        if (text == NULL || PyList_Append(parts, text) < 0) { \
+            goto done;                                        \
+        }                                                     \
+        Py_CLEAR(text);                                       \
     } while (0)
     APPEND(PyUnicode_FromString(handle->is_timer ? "TimerHandle" : "Handle"));
     if (handle->cancelled) {
@@ -522,8 +522,7 @@ timer_richcompare(PyObject *left, PyObject *right, int op)
     }
     same = a->when == b->when && a->handle.callback == b->handle.callback
            && a->handle.nargs == b->handle.nargs && a->handle.args[0] == b->handle.args[0]
-           && a->handle.args[1] == b->handle.args[1]
-           && a->handle.cancelled == b->handle.cancelled;
+           && a->handle.args[1] == b->handle.args[1] && a->handle.cancelled == b->handle.cancelled;
     switch (op) {
     case Py_LT:
         result = a->when < b->when;
@@ -586,14 +585,16 @@ static PyMethodDef timer_methods[] = {
 };
 
 /* The names asyncio's own Python code looks at. */
-#define HANDLE_MEMBERS                                                                            \
-    {"_callback", T_OBJECT, offsetof(HandleObject, callback), READONLY, NULL},                    \
-    {"_context", T_OBJECT, offsetof(HandleObject, context), READONLY, NULL},                      \
-    {"_loop", T_OBJECT, offsetof(HandleObject, loop), READONLY, NULL},                            \
-    {"_source_traceback", T_OBJECT, offsetof(HandleObject, traceback), READONLY, NULL},           \
-    {"_repr", T_OBJECT, offsetof(HandleObject, repr), READONLY, NULL},                            \
-    {"_cancelled", T_BOOL, offsetof(HandleObject, cancelled), READONLY, NULL},                    \
-    {"__weaklistoffset__", T_PYSSIZET, offsetof(HandleObject, weakrefs), READONLY, NULL}
+#define HANDLE_MEMBERS                                                                      \
+    {"_callback", T_OBJECT, offsetof(HandleObject, callback), READONLY, NULL},              \
+        {"_context", T_OBJECT, offsetof(HandleObject, context), READONLY, NULL},            \
+        {"_loop", T_OBJECT, offsetof(HandleObject, loop), READONLY, NULL},                  \
+        {"_source_traceback", T_OBJECT, offsetof(HandleObject, traceback), READONLY, NULL}, \
+        {"_repr", T_OBJECT, offsetof(HandleObject, repr), READONLY, NULL},                  \
+        {"_cancelled", T_BOOL, offsetof(HandleObject, cancelled), READONLY, NULL},          \
+    {                                                                                       \
+        "__weaklistoffset__", T_PYSSIZET, offsetof(HandleObject, weakrefs), READONLY, NULL  \
+    }
 
 static PyMemberDef handle_members[] = {
     HANDLE_MEMBERS,
@@ -639,8 +640,8 @@ static PyType_Slot timer_slots[] = {
     {0, NULL},
 };
 
-#define HANDLE_FLAGS                                                                              \
-    (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION                  \
+#define HANDLE_FLAGS                                                             \
+    (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION \
      | Py_TPFLAGS_IMMUTABLETYPE)
 
 static PyType_Spec handle_spec = {

@@ -17,27 +17,27 @@
 
 #include "loop/loop.h"
 
-#define ASGI_HANDLE_ARGS 2      /* arguments kept inline; more go into a tuple */
+#define ASGI_HANDLE_ARGS 2 /* arguments kept inline; more go into a tuple */
 
 typedef struct {
     PyObject_HEAD
-    LoopObject *loop;           /* owned */
-    PyObject *callback;         /* owned, NULL: cancelled */
-    PyObject *context;          /* owned */
-    PyObject *args[ASGI_HANDLE_ARGS];   /* owned; args[0] is a tuple if nargs is above the bound */
+    LoopObject *loop;                 /* owned */
+    PyObject *callback;               /* owned, NULL: cancelled */
+    PyObject *context;                /* owned */
+    PyObject *args[ASGI_HANDLE_ARGS]; /* owned; args[0] is a tuple if nargs is above the bound */
     Py_ssize_t nargs;
-    PyObject *traceback;        /* owned, debug mode only, else NULL */
-    PyObject *repr;             /* owned: as it was before cancel() in debug mode, else NULL */
+    PyObject *traceback; /* owned, debug mode only, else NULL */
+    PyObject *repr;      /* owned: as it was before cancel() in debug mode, else NULL */
     PyObject *weakrefs;
     char cancelled;
-    char queued;                /* in the ready queue on a reader's account */
-    char scheduled;             /* timers: in the heap */
+    char queued;    /* in the ready queue on a reader's account */
+    char scheduled; /* timers: in the heap */
     char is_timer;
 } HandleObject;
 
 typedef struct {
     HandleObject handle;
-    double when;                /* seconds of loop.time() */
+    double when; /* seconds of loop.time() */
 } TimerHandleObject;
 
 /* args: the positional arguments; context: borrowed, or NULL for a copy of the current one.

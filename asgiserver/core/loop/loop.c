@@ -12,7 +12,7 @@
 
 #include "loop/handle.h"
 
-#define POLL_EVERY 50000ull   /* nanoseconds */
+#define POLL_EVERY 50000ull /* nanoseconds */
 
 /* ---- exceptions ---- */
 
@@ -73,8 +73,8 @@ asgi_loop_call_handler(LoopObject *loop, PyObject *context)
     struct asgi_state *state = loop->head.state;
 
     if (context != NULL) {
-        result = PyObject_CallMethodOneArg((PyObject *)loop, state->str_call_exception_handler,
-                                           context);
+        result =
+            PyObject_CallMethodOneArg((PyObject *)loop, state->str_call_exception_handler, context);
         Py_DECREF(context);
     }
     if (result == NULL) {
@@ -99,8 +99,8 @@ asgi_loop_report(LoopObject *loop, const char *message)
         asgi_loop_set_fatal(loop, exception);
         return;
     }
-    asgi_loop_call_handler(loop, Py_BuildValue("{s:s,s:N}", "message", message, "exception",
-                                               exception));
+    asgi_loop_call_handler(loop,
+                           Py_BuildValue("{s:s,s:N}", "message", message, "exception", exception));
 }
 
 int

@@ -24,25 +24,25 @@ struct asgi_state;
 
 /* Work to be done once before the next poll; embedded in its owner, never allocated. */
 typedef struct asgi_hook {
-    void (*run)(struct asgi_hook *hook);   /* GIL held; may queue hooks again (next turn) */
-    struct asgi_hook *prev, *next;         /* both NULL: not queued */
+    void (*run)(struct asgi_hook *hook); /* GIL held; may queue hooks again (next turn) */
+    struct asgi_hook *prev, *next;       /* both NULL: not queued */
 } asgi_hook_t;
 
 /* A C function in the ready queue, in order with call_soon's handles; embedded in its owner. */
 typedef struct asgi_soon {
-    void (*run)(struct asgi_soon *soon);   /* GIL held; must not leave an exception set */
-    struct asgi_soon *next;                /* the queue's */
+    void (*run)(struct asgi_soon *soon); /* GIL held; must not leave an exception set */
+    struct asgi_soon *next;              /* the queue's */
     int queued;
 } asgi_soon_t;
 
-typedef struct LoopObject LoopObject;      /* defined in loop_object.h, for files of loop/ */
+typedef struct LoopObject LoopObject; /* defined in loop_object.h, for files of loop/ */
 
 /* The fields other files may read; the first thing in LoopObject. */
 typedef struct {
     PyObject_HEAD
-    struct asgi_state *state;              /* borrowed: the module's */
-    uv_loop_t *uv;                         /* owned */
-    PyThreadState *released;               /* this thread's state while it does not hold the GIL */
+    struct asgi_state *state; /* borrowed: the module's */
+    uv_loop_t *uv;            /* owned */
+    PyThreadState *released;  /* this thread's state while it does not hold the GIL */
 } asgi_loop_head_t;
 
 /* Returns: borrowed LoopObject, or NULL with TypeError where object is none of ours. */

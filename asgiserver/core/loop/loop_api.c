@@ -69,8 +69,8 @@ soon(LoopObject *loop, PyObject *const *args, Py_ssize_t nargs, PyObject *kwname
     HandleObject *handle;
 
     if (nargs < 1) {
-        PyErr_Format(PyExc_TypeError,
-                     "%s() missing 1 required positional argument: 'callback'", method);
+        PyErr_Format(PyExc_TypeError, "%s() missing 1 required positional argument: 'callback'",
+                     method);
         return NULL;
     }
     if (asgi_loop_check_open(loop) < 0
@@ -93,9 +93,8 @@ soon(LoopObject *loop, PyObject *const *args, Py_ssize_t nargs, PyObject *kwname
     return (PyObject *)handle;
 }
 
-PyDoc_STRVAR(call_soon_doc,
-"call_soon($self, callback, /, *args, context=None)\n--\n\n"
-"Call callback(*args) in the next turn. Returns a Handle.");
+PyDoc_STRVAR(call_soon_doc, "call_soon($self, callback, /, *args, context=None)\n--\n\n"
+                            "Call callback(*args) in the next turn. Returns a Handle.");
 
 static PyObject *
 loop_call_soon(LoopObject *loop, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
@@ -104,8 +103,8 @@ loop_call_soon(LoopObject *loop, PyObject *const *args, Py_ssize_t nargs, PyObje
 }
 
 PyDoc_STRVAR(call_soon_threadsafe_doc,
-"call_soon_threadsafe($self, callback, /, *args, context=None)\n--\n\n"
-"call_soon() from any thread.");
+             "call_soon_threadsafe($self, callback, /, *args, context=None)\n--\n\n"
+             "call_soon() from any thread.");
 
 static PyObject *
 loop_call_soon_threadsafe(LoopObject *loop, PyObject *const *args, Py_ssize_t nargs,
@@ -115,8 +114,8 @@ loop_call_soon_threadsafe(LoopObject *loop, PyObject *const *args, Py_ssize_t na
 }
 
 static PyObject *
-call_at(LoopObject *loop, double when, PyObject *const *args, Py_ssize_t nargs,
-        PyObject *kwnames, const char *method)
+call_at(LoopObject *loop, double when, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
+        const char *method)
 {
     PyObject *context;
     TimerHandleObject *timer;
@@ -144,8 +143,10 @@ time_argument(LoopObject *loop, PyObject *const *args, Py_ssize_t nargs, const c
               const char *name, double *seconds)
 {
     if (nargs < 2) {
-        PyErr_Format(PyExc_TypeError, "%s() missing required positional arguments: '%s' and "
-                     "'callback'", method, name);
+        PyErr_Format(PyExc_TypeError,
+                     "%s() missing required positional arguments: '%s' and "
+                     "'callback'",
+                     method, name);
         return -1;
     }
     if (asgi_loop_check_open(loop) < 0) {
@@ -160,8 +161,8 @@ time_argument(LoopObject *loop, PyObject *const *args, Py_ssize_t nargs, const c
 }
 
 PyDoc_STRVAR(call_later_doc,
-"call_later($self, delay, callback, /, *args, context=None)\n--\n\n"
-"Call callback(*args) after delay seconds, not earlier. Returns a TimerHandle.");
+             "call_later($self, delay, callback, /, *args, context=None)\n--\n\n"
+             "Call callback(*args) after delay seconds, not earlier. Returns a TimerHandle.");
 
 static PyObject *
 loop_call_later(LoopObject *loop, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
@@ -175,8 +176,8 @@ loop_call_later(LoopObject *loop, PyObject *const *args, Py_ssize_t nargs, PyObj
 }
 
 PyDoc_STRVAR(call_at_doc,
-"call_at($self, when, callback, /, *args, context=None)\n--\n\n"
-"Call callback(*args) when time() is when, not earlier. Returns a TimerHandle.");
+             "call_at($self, when, callback, /, *args, context=None)\n--\n\n"
+             "Call callback(*args) when time() is when, not earlier. Returns a TimerHandle.");
 
 static PyObject *
 loop_call_at(LoopObject *loop, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
@@ -218,9 +219,10 @@ loop_add_callback(LoopObject *loop, PyObject *object)
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(make_handle_doc,
-"_make_handle($self, callback, /, *args)\n--\n\n"
-"A Handle that is in no queue yet; _add_callback() queues it, more than once if asked to.");
+PyDoc_STRVAR(
+    make_handle_doc,
+    "_make_handle($self, callback, /, *args)\n--\n\n"
+    "A Handle that is in no queue yet; _add_callback() queues it, more than once if asked to.");
 
 static PyObject *
 loop_make_handle(LoopObject *loop, PyObject *const *args, Py_ssize_t nargs)
@@ -294,9 +296,8 @@ loop_create_future(LoopObject *loop, PyObject *Py_UNUSED(ignored))
     return make_with_loop(loop, state->Future, state->empty_tuple);
 }
 
-PyDoc_STRVAR(create_task_doc,
-"create_task($self, coro, /, *, name=None, context=None)\n--\n\n"
-"Schedule a coroutine as a Task.");
+PyDoc_STRVAR(create_task_doc, "create_task($self, coro, /, *, name=None, context=None)\n--\n\n"
+                              "Schedule a coroutine as a Task.");
 
 static PyObject *
 loop_create_task(LoopObject *loop, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
@@ -338,9 +339,8 @@ loop_create_task(LoopObject *loop, PyObject *const *args, Py_ssize_t nargs, PyOb
 
 /* ---- running ---- */
 
-PyDoc_STRVAR(run_turns_doc,
-"_run_turns($self, /)\n--\n\n"
-"Turns until stop(); run_forever() sets up and tears down around it.");
+PyDoc_STRVAR(run_turns_doc, "_run_turns($self, /)\n--\n\n"
+                            "Turns until stop(); run_forever() sets up and tears down around it.");
 
 static PyObject *
 loop_run_turns(LoopObject *loop, PyObject *Py_UNUSED(ignored))
@@ -414,9 +414,8 @@ loop_get_debug(LoopObject *loop, PyObject *Py_UNUSED(ignored))
     return PyBool_FromLong(loop->debug);
 }
 
-PyDoc_STRVAR(shut_doc,
-"_shut($self, /)\n--\n\n"
-"The part of close() that is libuv's: closes every handle and the uv loop.");
+PyDoc_STRVAR(shut_doc, "_shut($self, /)\n--\n\n"
+                       "The part of close() that is libuv's: closes every handle and the uv loop.");
 
 static PyObject *
 loop_shut(LoopObject *loop, PyObject *Py_UNUSED(ignored))
@@ -502,8 +501,8 @@ loop_remove_writer(LoopObject *loop, PyObject *fd)
 }
 
 PyDoc_STRVAR(watched_doc,
-"_watched($self, fd, /)\n--\n\n"
-"The selectors.EVENT_READ and EVENT_WRITE bits that fd has callbacks for.");
+             "_watched($self, fd, /)\n--\n\n"
+             "The selectors.EVENT_READ and EVENT_WRITE bits that fd has callbacks for.");
 
 static PyObject *
 loop_watched(LoopObject *loop, PyObject *object)
@@ -626,8 +625,10 @@ PyMethodDef asgi_loop_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-#define FLAG(name, field)                                                                         \
-    {name, (getter)get_flag, (setter)set_flag, NULL, (void *)offsetof(LoopObject, field)}
+#define FLAG(name, field)                                                                   \
+    {                                                                                       \
+        name, (getter)get_flag, (setter)set_flag, NULL, (void *)offsetof(LoopObject, field) \
+    }
 
 PyGetSetDef asgi_loop_getset[] = {
     {"uv_loop", (getter)get_uv_loop, NULL,

@@ -34,10 +34,10 @@ struct LoopObject {
     asgi_loop_head_t head;
 
     asgi_ready_t ready;
-    asgi_soon_t *polled_first;     /* borrowed: queued by this thread without the GIL */
+    asgi_soon_t *polled_first; /* borrowed: queued by this thread without the GIL */
     asgi_soon_t *polled_last;
-    asgi_hook_t hooks;             /* sentinel of the before-poll hooks */
-    asgi_hook_t closers;           /* sentinel of the at-close hooks */
+    asgi_hook_t hooks;   /* sentinel of the before-poll hooks */
+    asgi_hook_t closers; /* sentinel of the at-close hooks */
     asgi_timers_t timers;
     asgi_readers_t readers;
     asgi_signals_t signals;
@@ -45,12 +45,12 @@ struct LoopObject {
     uv_async_t wake;
     uv_idle_t spin;
     uv_timer_t alarm;
-    uint64_t alarm_ms;             /* uv time the alarm is set to; 0: not set */
-    uint64_t polled_at;            /* uv_hrtime() after the last poll; 0: poll at once */
+    uint64_t alarm_ms;  /* uv time the alarm is set to; 0: not set */
+    uint64_t polled_at; /* uv_hrtime() after the last poll; 0: poll at once */
 
-    unsigned long thread_id;       /* of the thread in run_forever; 0: none */
-    pid_t pid;                     /* the process that made it: see asgi_loop_shut */
-    int uv_open;                   /* own uv handles whose close callback has not run */
+    unsigned long thread_id; /* of the thread in run_forever; 0: none */
+    pid_t pid;               /* the process that made it: see asgi_loop_shut */
+    int uv_open;             /* own uv handles whose close callback has not run */
     char polling;
     char spinning;
     char stopping;
@@ -58,10 +58,10 @@ struct LoopObject {
     char debug;
 
     double slow_callback_duration;
-    PyObject *current_handle;      /* owned, debug mode only */
-    PyObject *task_factory;        /* owned or NULL */
-    PyObject *self_kwargs;         /* owned {"loop": self}, a cycle until close(); or NULL */
-    PyObject *fatal;               /* owned: what run_forever shall raise, or NULL */
+    PyObject *current_handle; /* owned, debug mode only */
+    PyObject *task_factory;   /* owned or NULL */
+    PyObject *self_kwargs;    /* owned {"loop": self}, a cycle until close(); or NULL */
+    PyObject *fatal;          /* owned: what run_forever shall raise, or NULL */
 };
 
 static inline int

@@ -110,8 +110,8 @@ static PyType_Slot loop_slots[] = {
 static PyType_Spec loop_spec = {
     .name = "asgiserver._core.Loop",
     .basicsize = sizeof(LoopObject),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE
-             | Py_TPFLAGS_IMMUTABLETYPE,
+    .flags =
+        Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = loop_slots,
 };
 
@@ -134,9 +134,9 @@ asgi_loop_exec(PyObject *module, struct asgi_state *state)
 {
     PyObject *base = NULL;
 
-#define STRING(field, text)                                                                       \
-    if ((state->field = PyUnicode_InternFromString(text)) == NULL) {                              \
-        return -1;                                                                                \
+#define STRING(field, text)                                          \
+    if ((state->field = PyUnicode_InternFromString(text)) == NULL) { \
+        return -1;                                                   \
     }
     STRING(str_call_exception_handler, "call_exception_handler")
     STRING(str_check_callback, "_check_callback")
@@ -158,7 +158,8 @@ asgi_loop_exec(PyObject *module, struct asgi_state *state)
         || import_name(&state->Future, "asyncio.futures", "Future") < 0
         || import_name(&state->Task, "asyncio.tasks", "Task") < 0
         || import_name(&state->format_callback_source, "asyncio.format_helpers",
-                       "_format_callback_source") < 0
+                       "_format_callback_source")
+               < 0
         || import_name(&state->extract_stack, "asyncio.format_helpers", "extract_stack") < 0
         || import_name(&state->format_handle, "asyncio.base_events", "_format_handle") < 0
         || import_name(&state->logger, "asyncio.log", "logger") < 0

@@ -18,15 +18,15 @@
 #include "loop/handle.h"
 
 typedef struct {
-    HandleObject *reader;     /* owned or NULL */
-    HandleObject *writer;     /* owned or NULL */
+    HandleObject *reader; /* owned or NULL */
+    HandleObject *writer; /* owned or NULL */
 } asgi_reader_t;
 
 typedef struct {
-    int epoll;                /* owned; -1 before the first use */
+    int epoll; /* owned; -1 before the first use */
     int size;
-    asgi_reader_t *table;     /* owned, by descriptor */
-    uv_poll_t poll;           /* open while epoll >= 0 */
+    asgi_reader_t *table; /* owned, by descriptor */
+    uv_poll_t poll;       /* open while epoll >= 0 */
 } asgi_readers_t;
 
 typedef enum { ASGI_READER, ASGI_WRITER } asgi_direction_t;

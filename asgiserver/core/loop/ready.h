@@ -14,9 +14,9 @@
 #include <stdlib.h>
 
 typedef struct {
-    uintptr_t *slots;    /* owned; NULL before the first push */
-    size_t mask;         /* capacity - 1, capacity a power of two */
-    size_t head, tail;   /* counted up without end: tail - head entries */
+    uintptr_t *slots;  /* owned; NULL before the first push */
+    size_t mask;       /* capacity - 1, capacity a power of two */
+    size_t head, tail; /* counted up without end: tail - head entries */
 } asgi_ready_t;
 
 static inline size_t

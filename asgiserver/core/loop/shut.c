@@ -14,7 +14,7 @@
 #include <errno.h>
 #include <unistd.h>
 
-#define CLOSE_ROUNDS 64   /* uv_run calls that close() gives other owners to finish in */
+#define CLOSE_ROUNDS 64 /* uv_run calls that close() gives other owners to finish in */
 
 void
 asgi_loop_own(LoopObject *loop, uv_handle_t *handle)
@@ -175,7 +175,8 @@ asgi_loop_shut(LoopObject *loop)
     ASGI_COUNT(state, uv_leaked)++;
     if (PyErr_ResourceWarning((PyObject *)loop, 1,
                               "event loop closed while other owners' libuv handles are open on "
-                              "it: its uv_loop_t stays allocated") < 0) {
+                              "it: its uv_loop_t stays allocated")
+        < 0) {
         PyErr_WriteUnraisable((PyObject *)loop);
     }
 }

@@ -16,10 +16,10 @@
 #include "loop/loop.h"
 
 typedef struct {
-    int read_fd, write_fd;    /* owned; -1 before the first use */
-    int previous_fd;          /* borrowed: the one to put back, -1: none */
-    int users;                /* attach calls not yet detached */
-    uv_poll_t poll;           /* open while read_fd >= 0 */
+    int read_fd, write_fd; /* owned; -1 before the first use */
+    int previous_fd;       /* borrowed: the one to put back, -1: none */
+    int users;             /* attach calls not yet detached */
+    uv_poll_t poll;        /* open while read_fd >= 0 */
 } asgi_signals_t;
 
 /* Returns 0, or -1 with ValueError outside of the main thread, or OSError. */

@@ -6,8 +6,8 @@
 
 #include <math.h>
 
-#define SWEEP_MIN 100                      /* cancelled entries worth a sweep */
-#define FAR_AHEAD (24.0 * 3600.0)          /* seconds: no alarm is set further off */
+#define SWEEP_MIN 100             /* cancelled entries worth a sweep */
+#define FAR_AHEAD (24.0 * 3600.0) /* seconds: no alarm is set further off */
 
 static inline int
 sooner(const asgi_timer_t *a, const asgi_timer_t *b)

@@ -14,15 +14,15 @@
 #include "loop/handle.h"
 
 typedef struct {
-    double when;                  /* seconds of loop.time() */
-    uint64_t seq;                 /* equal times run in the order they were asked for */
-    TimerHandleObject *timer;     /* owned */
+    double when;              /* seconds of loop.time() */
+    uint64_t seq;             /* equal times run in the order they were asked for */
+    TimerHandleObject *timer; /* owned */
 } asgi_timer_t;
 
 typedef struct {
-    asgi_timer_t *heap;           /* owned */
+    asgi_timer_t *heap; /* owned */
     size_t length, capacity;
-    size_t cancelled;             /* entries of the heap that are */
+    size_t cancelled; /* entries of the heap that are */
     uint64_t seq;
 } asgi_timers_t;
 

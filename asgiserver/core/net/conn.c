@@ -131,7 +131,7 @@ begin(asgi_listener_t *listener, int fd)
     if (conn == NULL) {
         if (fd >= 0)
             close(fd);
-        return;   /* otherwise it stays libuv's, to be accepted later */
+        return; /* otherwise it stays libuv's, to be accepted later */
     }
     memset(conn, 0, offsetof(asgi_conn_t, http1));
     asgi_link_init(&conn->link);
@@ -143,8 +143,8 @@ begin(asgi_listener_t *listener, int fd)
     conn->server = server;
     conn->pipe = listener->pipe;
     conn->flush_hook.run = on_flush_hook;
-    if (asgi_stream_init(&conn->stream, server->loop, server->read_buffer, &events,
-                         listener->pipe) < 0) {
+    if (asgi_stream_init(&conn->stream, server->loop, server->read_buffer, &events, listener->pipe)
+        < 0) {
         asgi_pool_give(&server->conn_pool, conn);
         if (fd >= 0)
             close(fd);
@@ -322,13 +322,11 @@ address_tuple(const struct sockaddr_storage *storage, int rc)
         const struct sockaddr_in *in = (const struct sockaddr_in *)storage;
         uv_ip4_name(in, host, sizeof host);
         port = ntohs(in->sin_port);
-    }
-    else if (storage->ss_family == AF_INET6) {
+    } else if (storage->ss_family == AF_INET6) {
         const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)storage;
         uv_ip6_name(in6, host, sizeof host);
         port = ntohs(in6->sin6_port);
-    }
-    else {
+    } else {
         return Py_NewRef(Py_None);
     }
     return Py_BuildValue("(si)", host, port);
@@ -341,9 +339,9 @@ asgi_conn_client(asgi_conn_t *conn)
     int size = sizeof storage, rc;
 
     if (conn->client == NULL) {
-        rc = conn->pipe ? -1
-                        : uv_tcp_getpeername(&conn->stream.uv.tcp, (struct sockaddr *)&storage,
-                                             &size);
+        rc = conn->pipe
+                 ? -1
+                 : uv_tcp_getpeername(&conn->stream.uv.tcp, (struct sockaddr *)&storage, &size);
         conn->client = address_tuple(&storage, rc);
     }
     return conn->client;
@@ -362,15 +360,13 @@ asgi_conn_local(asgi_conn_t *conn)
     if (!conn->pipe) {
         int rc = uv_tcp_getsockname(&conn->stream.uv.tcp, (struct sockaddr *)&storage, &size);
         conn->local = address_tuple(&storage, rc);
-    }
-    else if (uv_pipe_getsockname(&conn->stream.uv.pipe, path, &path_size) == 0) {
+    } else if (uv_pipe_getsockname(&conn->stream.uv.pipe, path, &path_size) == 0) {
         PyObject *name = PyUnicode_DecodeFSDefaultAndSize(path, (Py_ssize_t)path_size);
         if (name != NULL) {
             conn->local = PyTuple_Pack(2, name, Py_None);
             Py_DECREF(name);
         }
-    }
-    else {
+    } else {
         conn->local = Py_NewRef(Py_None);
     }
     return conn->local;

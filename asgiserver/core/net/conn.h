@@ -36,29 +36,29 @@ typedef struct asgi_conn asgi_conn_t;
 typedef struct {
     size_t (*on_input)(asgi_conn_t *conn, const char *data, size_t size);
     void (*on_eof)(asgi_conn_t *conn);
-    void (*on_sent)(asgi_conn_t *conn);       /* GIL held */
-    void (*on_expired)(asgi_conn_t *conn);    /* the deadline it set has passed */
-    void (*on_shutdown)(asgi_conn_t *conn);   /* the server drains: end when it can be. GIL held */
-    void (*on_gone)(asgi_conn_t *conn);       /* closing: let go of the conn. GIL held */
+    void (*on_sent)(asgi_conn_t *conn);     /* GIL held */
+    void (*on_expired)(asgi_conn_t *conn);  /* the deadline it set has passed */
+    void (*on_shutdown)(asgi_conn_t *conn); /* the server drains: end when it can be. GIL held */
+    void (*on_gone)(asgi_conn_t *conn);     /* closing: let go of the conn. GIL held */
 } asgi_conn_proto_t;
 
 struct asgi_conn {
-    asgi_stream_t stream;              /* first: events get the stream */
-    struct asgi_server *server;        /* borrowed: held while the connection lives */
-    asgi_link_t link;                  /* in server->conns */
+    asgi_stream_t stream;       /* first: events get the stream */
+    struct asgi_server *server; /* borrowed: held while the connection lives */
+    asgi_link_t link;           /* in server->conns */
     asgi_deadline_t deadline;
-    const asgi_conn_proto_t *proto;    /* borrowed, static; NULL: HTTP/1 */
-    void *proto_data;                  /* the proto's */
-    struct CycleObject *cycle;         /* owned, or NULL */
-    PyObject *client, *local;          /* owned address tuples or None; NULL: not asked yet */
-    asgi_hook_t flush_hook;            /* output to be sent before the next poll */
-    size_t write_mark;                 /* unsent bytes when the WRITE deadline last passed */
+    const asgi_conn_proto_t *proto; /* borrowed, static; NULL: HTTP/1 */
+    void *proto_data;               /* the proto's */
+    struct CycleObject *cycle;      /* owned, or NULL */
+    PyObject *client, *local;       /* owned address tuples or None; NULL: not asked yet */
+    asgi_hook_t flush_hook;         /* output to be sent before the next poll */
+    size_t write_mark;              /* unsent bytes when the WRITE deadline last passed */
     bool pipe;
-    bool ending;                       /* asgi_conn_end() was called */
+    bool ending; /* asgi_conn_end() was called */
     bool lingering;
-    bool request_over;                 /* the current request has been read to its end */
-    bool discard;                      /* its body is unwanted: the answer is already out */
-    bool served;                       /* at least one request was answered */
+    bool request_over; /* the current request has been read to its end */
+    bool discard;      /* its body is unwanted: the answer is already out */
+    bool served;       /* at least one request was answered */
     asgi_http1_t http1;
 };
 

@@ -23,8 +23,8 @@
 #include "asgi/task.h"
 #include "proto/http1_out.h"
 
-#define UNREAD_BODY_HIGH 65536     /* body bytes held for the app at which reading stops */
-#define DISCARD_AT_MOST 1048576    /* body bytes read only to keep the connection */
+#define UNREAD_BODY_HIGH 65536  /* body bytes held for the app at which reading stops */
+#define DISCARD_AT_MOST 1048576 /* body bytes read only to keep the connection */
 
 /* ---- deadlines ---- */
 
@@ -40,24 +40,20 @@ asgi_http1_conn_set_deadline(asgi_conn_t *conn, bool progress)
         bool wait = asgi_http1_in_body(&conn->http1) && conn->stream.reading
                     && !(cycle != NULL && cycle->expect_continue);
         kind = wait ? ASGI_DEADLINE_BODY : ASGI_DEADLINE_NONE;
-    }
-    else if (asgi_stream_pending(&conn->stream) > 0) {
+    } else if (asgi_stream_pending(&conn->stream) > 0) {
         kind = ASGI_DEADLINE_WRITE;
-    }
-    else if (asgi_http1_in_request(&conn->http1)) {
+    } else if (asgi_http1_in_request(&conn->http1)) {
         kind = ASGI_DEADLINE_HEAD;
-    }
-    else if (conn->server->draining) {
+    } else if (conn->server->draining) {
         kind = ASGI_DEADLINE_DRAIN;
-    }
-    else {
+    } else {
         kind = conn->served ? ASGI_DEADLINE_IDLE : ASGI_DEADLINE_HEAD;
     }
     if (kind == conn->deadline.kind
         && (kind == ASGI_DEADLINE_NONE || kind == ASGI_DEADLINE_HEAD || !progress))
         return;
     if (kind == ASGI_DEADLINE_WRITE)
-        conn->write_mark = SIZE_MAX;   /* measured when the deadline first passes */
+        conn->write_mark = SIZE_MAX; /* measured when the deadline first passes */
     asgi_deadline_set(&conn->server->deadlines, &conn->deadline, kind);
 }
 
@@ -86,7 +82,8 @@ asgi_http1_conn_refuse(asgi_conn_t *conn, unsigned status, const char *text)
     if (conn->ending || conn->stream.closing)
         return;
     if (asgi_http1_out_plain(asgi_stream_out(&conn->stream), status,
-                             asgi_server_defaults(conn->server), text, with_body) < 0) {
+                             asgi_server_defaults(conn->server), text, with_body)
+        < 0) {
         asgi_conn_close(conn);
         return;
     }
@@ -102,16 +99,15 @@ refuse_broken(asgi_conn_t *conn, int error)
     asgi_loop_acquire(conn->server->loop);
     asgi_server_log(conn->server, 30, "Invalid HTTP request received.", NULL);
     if (conn->cycle == NULL && conn->discard) {
-        asgi_conn_end(conn);   /* this request has its answer already */
-    }
-    else if (conn->cycle != NULL && conn->cycle->started) {
+        asgi_conn_end(conn); /* this request has its answer already */
+    } else if (conn->cycle != NULL && conn->cycle->started) {
         /* A broken body under a response that has begun: nothing honest can be added to it. */
         asgi_conn_detach(conn, true);
         asgi_conn_close(conn);
-    }
-    else {
-        asgi_http1_conn_refuse(conn, status, status == 400 ? "Invalid HTTP request received."
-                                                           : asgi_http1_reason(status));
+    } else {
+        asgi_http1_conn_refuse(conn, status,
+                               status == 400 ? "Invalid HTTP request received."
+                                             : asgi_http1_reason(status));
     }
 }
 
@@ -136,7 +132,7 @@ start_request(asgi_conn_t *conn, const char *head)
     if (conn->http1.upgrade)
         asgi_server_log(server, 30, "Unsupported upgrade request.", NULL);
     if (conn->ending || conn->stream.closing)
-        return;   /* error_log closed the server */
+        return; /* error_log closed the server */
     cycle = asgi_cycle_new(conn);
     if (cycle == NULL) {
         asgi_loop_report(server->loop, "A request could not be started");
@@ -162,7 +158,7 @@ take_body(asgi_conn_t *conn, asgi_slice_t body)
 
     if (cycle == NULL || body.size == 0)
         return;
-    cycle->expect_continue = false;   /* it did not wait for our word */
+    cycle->expect_continue = false; /* it did not wait for our word */
     if (asgi_buf_append(&cycle->body, body.data, body.size) < 0) {
         asgi_loop_acquire(conn->server->loop);
         asgi_conn_close(conn);
@@ -262,8 +258,8 @@ go_on(asgi_conn_t *conn)
         asgi_conn_end(conn);
         return;
     }
-    bool held_back = conn->request_over
-                     || asgi_stream_pending(&conn->stream) > ASGI_STREAM_HIGH_WATER;
+    bool held_back =
+        conn->request_over || asgi_stream_pending(&conn->stream) > ASGI_STREAM_HIGH_WATER;
     if (!(held_back && asgi_buf_size(&conn->stream.in) > 0)
         && asgi_stream_read_start(&conn->stream) < 0) {
         asgi_conn_close(conn);
@@ -280,8 +276,7 @@ asgi_http1_conn_answered(asgi_conn_t *conn, bool keep_alive, asgi_slice_t extra,
 
     conn->served = true;
     /* With another request already here its answer can leave in the same write. */
-    if (keep_alive && conn->request_over && extra.size == 0
-        && asgi_buf_size(&conn->stream.in) > 0
+    if (keep_alive && conn->request_over && extra.size == 0 && asgi_buf_size(&conn->stream.in) > 0
         && asgi_stream_pending(&conn->stream) <= ASGI_STREAM_HIGH_WATER)
         asgi_conn_flush_soon(conn);
     else
@@ -295,8 +290,8 @@ asgi_http1_conn_answered(asgi_conn_t *conn, bool keep_alive, asgi_slice_t extra,
         conn->discard = true;
     /* A client that waits for "100 Continue" may send its body or not: the connection cannot be
      * used for another request. Nor is a long body worth reading for nothing. */
-    if (!keep_alive || (conn->discard && (waits || asgi_http1_owed(&conn->http1)
-                                                       > DISCARD_AT_MOST))) {
+    if (!keep_alive
+        || (conn->discard && (waits || asgi_http1_owed(&conn->http1) > DISCARD_AT_MOST))) {
         asgi_conn_end(conn);
         return;
     }
@@ -309,11 +304,9 @@ asgi_http1_conn_sent(asgi_conn_t *conn)
     if (conn->cycle != NULL) {
         if (asgi_stream_pending(&conn->stream) <= ASGI_STREAM_LOW_WATER)
             asgi_cycle_wake_senders(conn->cycle);
-    }
-    else if (asgi_stream_pending(&conn->stream) <= ASGI_STREAM_LOW_WATER) {
+    } else if (asgi_stream_pending(&conn->stream) <= ASGI_STREAM_LOW_WATER) {
         go_on(conn);
-    }
-    else {
+    } else {
         asgi_http1_conn_set_deadline(conn, true);
     }
 }

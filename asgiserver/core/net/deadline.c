@@ -93,8 +93,7 @@ asgi_deadline_init(asgi_deadline_t *deadline)
 }
 
 void
-asgi_deadline_set(asgi_deadlines_t *deadlines, asgi_deadline_t *deadline,
-                  asgi_deadline_kind_t kind)
+asgi_deadline_set(asgi_deadlines_t *deadlines, asgi_deadline_t *deadline, asgi_deadline_kind_t kind)
 {
     asgi_link_remove(&deadline->link);
     deadline->kind = kind;

@@ -17,27 +17,27 @@
 
 typedef enum {
     ASGI_DEADLINE_NONE,
-    ASGI_DEADLINE_HEAD,     /* a whole request head, from accept or from its first byte */
-    ASGI_DEADLINE_BODY,     /* the next bytes of a body we are reading */
-    ASGI_DEADLINE_IDLE,     /* keep-alive */
-    ASGI_DEADLINE_WRITE,    /* progress of bytes the client has to take, nothing else going on */
-    ASGI_DEADLINE_LINGER,   /* the client's FIN after ours */
-    ASGI_DEADLINE_DRAIN,    /* the first byte of a request that may be on its way, draining */
+    ASGI_DEADLINE_HEAD,   /* a whole request head, from accept or from its first byte */
+    ASGI_DEADLINE_BODY,   /* the next bytes of a body we are reading */
+    ASGI_DEADLINE_IDLE,   /* keep-alive */
+    ASGI_DEADLINE_WRITE,  /* progress of bytes the client has to take, nothing else going on */
+    ASGI_DEADLINE_LINGER, /* the client's FIN after ours */
+    ASGI_DEADLINE_DRAIN,  /* the first byte of a request that may be on its way, draining */
     ASGI_DEADLINE_KINDS,
 } asgi_deadline_kind_t;
 
 typedef struct {
     asgi_link_t link;
-    uint64_t at;               /* uv_now milliseconds */
+    uint64_t at; /* uv_now milliseconds */
     asgi_deadline_kind_t kind;
 } asgi_deadline_t;
 
 typedef struct asgi_deadlines {
-    uv_loop_t *loop;                          /* borrowed */
-    uv_timer_t *timer;                        /* owned until closed; NULL: not open */
+    uv_loop_t *loop;   /* borrowed */
+    uv_timer_t *timer; /* owned until closed; NULL: not open */
     asgi_link_t lists[ASGI_DEADLINE_KINDS];
-    uint64_t after[ASGI_DEADLINE_KINDS];      /* milliseconds; 0: this kind never expires */
-    uint64_t armed;                           /* what the timer is set to; 0: not set */
+    uint64_t after[ASGI_DEADLINE_KINDS]; /* milliseconds; 0: this kind never expires */
+    uint64_t armed;                      /* what the timer is set to; 0: not set */
     void (*on_expired)(asgi_deadline_t *deadline);
 } asgi_deadlines_t;
 

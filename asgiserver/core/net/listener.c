@@ -5,7 +5,7 @@
  * TCP_NODELAY is set on the listening socket: on Linux accepted sockets inherit it, which saves a
  * system call per connection.
  */
-#define _GNU_SOURCE   /* accept4 */
+#define _GNU_SOURCE /* accept4 */
 
 #include "net/listener.h"
 

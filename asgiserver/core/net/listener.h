@@ -19,11 +19,11 @@ typedef struct asgi_listener {
         uv_stream_t stream;
         uv_tcp_t tcp;
         uv_pipe_t pipe;
-    } uv;                          /* data points back at the listener */
-    asgi_link_t link;              /* in server->listeners */
-    struct asgi_server *server;    /* borrowed: it is held while the listener lives */
+    } uv;                       /* data points back at the listener */
+    asgi_link_t link;           /* in server->listeners */
+    struct asgi_server *server; /* borrowed: it is held while the listener lives */
     bool pipe;
-    int fd;                        /* the handle's own duplicate */
+    int fd; /* the handle's own duplicate */
 } asgi_listener_t;
 
 /* Duplicates a bound socket of a family libuv knows (AF_INET, AF_INET6, AF_UNIX) and accepts from

@@ -10,7 +10,7 @@
  */
 #include "net/stream.h"
 
-#define IDLE_CAPACITY 4096   /* what an idle connection's buffers may keep */
+#define IDLE_CAPACITY 4096 /* what an idle connection's buffers may keep */
 
 static asgi_stream_t *
 stream_of(const uv_handle_t *handle)
@@ -43,11 +43,9 @@ on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 
     if (asgi_buf_size(&stream->in) == 0) {
         *buf = uv_buf_init(stream->shared, ASGI_STREAM_READ_SIZE);
-    }
-    else if (asgi_buf_reserve(&stream->in, 4096) < 0) {
-        *buf = uv_buf_init(NULL, 0);   /* libuv reports ENOBUFS, which breaks the stream */
-    }
-    else {
+    } else if (asgi_buf_reserve(&stream->in, 4096) < 0) {
+        *buf = uv_buf_init(NULL, 0); /* libuv reports ENOBUFS, which breaks the stream */
+    } else {
         size_t room = stream->in.capacity - stream->in.end;
         *buf = uv_buf_init(stream->in.data + stream->in.end,
                            (unsigned)(room < ASGI_STREAM_READ_SIZE ? room : ASGI_STREAM_READ_SIZE));
@@ -142,10 +140,9 @@ end_flight(asgi_stream_t *stream)
     stream->flight_owner = NULL;
     asgi_buf_clear(&stream->flight);
     if (stream->out.capacity == 0 && stream->flight.capacity <= IDLE_CAPACITY) {
-        stream->out = stream->flight;   /* keep the memory for the next answer */
+        stream->out = stream->flight; /* keep the memory for the next answer */
         memset(&stream->flight, 0, sizeof stream->flight);
-    }
-    else {
+    } else {
         asgi_buf_dispose(&stream->flight);
     }
     Py_XDECREF(owner);
@@ -185,8 +182,8 @@ start_flight(asgi_stream_t *stream, asgi_slice_t extra, PyObject *owner)
     stream->out = empty;
     stream->flight_size = asgi_buf_size(&stream->flight) + extra.size;
     if (asgi_buf_size(&stream->flight) > 0)
-        bufs[count++] = uv_buf_init(asgi_buf_front(&stream->flight),
-                                    (unsigned)asgi_buf_size(&stream->flight));
+        bufs[count++] =
+            uv_buf_init(asgi_buf_front(&stream->flight), (unsigned)asgi_buf_size(&stream->flight));
     if (extra.size > 0) {
         bufs[count++] = uv_buf_init((char *)extra.data, (unsigned)extra.size);
         stream->flight_owner = Py_NewRef(owner);
@@ -229,8 +226,7 @@ asgi_stream_flush(asgi_stream_t *stream, asgi_slice_t extra, PyObject *owner)
     taken = rc > 0 ? (size_t)rc : 0;
     if (taken < queued) {
         asgi_buf_consume(&stream->out, taken);
-    }
-    else {
+    } else {
         taken -= queued;
         extra.data += taken;
         extra.size -= taken;

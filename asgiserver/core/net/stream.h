@@ -23,8 +23,8 @@
 
 #include "base/buf.h"
 
-#define ASGI_STREAM_HIGH_WATER 65536   /* unsent bytes at which a sender has to wait */
-#define ASGI_STREAM_LOW_WATER 16384    /* … and at which it may go on */
+#define ASGI_STREAM_HIGH_WATER 65536 /* unsent bytes at which a sender has to wait */
+#define ASGI_STREAM_LOW_WATER 16384  /* … and at which it may go on */
 #define ASGI_STREAM_READ_SIZE 65536
 
 typedef struct asgi_stream asgi_stream_t;
@@ -32,10 +32,10 @@ typedef struct asgi_stream asgi_stream_t;
 typedef struct {
     /* New bytes, with what was unprocessed before them. Returns how many are used up. */
     size_t (*on_input)(asgi_stream_t *stream, const char *data, size_t size);
-    void (*on_eof)(asgi_stream_t *stream);               /* the peer will send no more */
-    void (*on_broken)(asgi_stream_t *stream, int code);  /* read or write failed; close it */
-    void (*on_sent)(asgi_stream_t *stream);              /* a pending write went out, GIL held */
-    void (*on_closed)(asgi_stream_t *stream);            /* GIL held */
+    void (*on_eof)(asgi_stream_t *stream);              /* the peer will send no more */
+    void (*on_broken)(asgi_stream_t *stream, int code); /* read or write failed; close it */
+    void (*on_sent)(asgi_stream_t *stream);             /* a pending write went out, GIL held */
+    void (*on_closed)(asgi_stream_t *stream);           /* GIL held */
 } asgi_stream_events_t;
 
 struct asgi_stream {
@@ -44,15 +44,15 @@ struct asgi_stream {
         uv_stream_t stream;
         uv_tcp_t tcp;
         uv_pipe_t pipe;
-    } uv;                                  /* data points back at the stream */
-    const asgi_stream_events_t *events;    /* borrowed, static */
-    LoopObject *loop;                      /* borrowed: the server's */
-    char *shared;                          /* borrowed: the server's, READ_SIZE bytes */
+    } uv;                               /* data points back at the stream */
+    const asgi_stream_events_t *events; /* borrowed, static */
+    LoopObject *loop;                   /* borrowed: the server's */
+    char *shared;                       /* borrowed: the server's, READ_SIZE bytes */
     asgi_buf_t in;
     asgi_buf_t out;
-    asgi_buf_t flight;                     /* bytes of the uv_write under way */
-    PyObject *flight_owner;                /* owned: the bytes object it also sends from */
-    size_t flight_size;                    /* 0: no uv_write under way */
+    asgi_buf_t flight;      /* bytes of the uv_write under way */
+    PyObject *flight_owner; /* owned: the bytes object it also sends from */
+    size_t flight_size;     /* 0: no uv_write under way */
     uv_write_t write;
     uv_shutdown_t shutdown;
     bool reading, eof, broken, closing, shut;

@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <time.h>
 
-#define ASGI_DATE_SIZE 29   /* "Sun, 06 Nov 1994 08:49:37 GMT" */
+#define ASGI_DATE_SIZE 29 /* "Sun, 06 Nov 1994 08:49:37 GMT" */
 
 /* Writes the IMF-fixdate of a time; out has room for ASGI_DATE_SIZE bytes, no NUL is added. */
 void asgi_date_format(time_t at, char *out);

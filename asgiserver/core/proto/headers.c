@@ -6,20 +6,19 @@
 
 #include <stdint.h>
 
-static const asgi_slice_t known[ASGI_HEADER_COUNT] = {
-    {"", 0},
+static const asgi_slice_t known[ASGI_HEADER_COUNT] = {{"", 0},
 #define ASGI_HEADER_TEXT(id, text) {text, sizeof(text) - 1},
-    ASGI_HEADER_NAMES(ASGI_HEADER_TEXT)
+                                                      ASGI_HEADER_NAMES(ASGI_HEADER_TEXT)
 #undef ASGI_HEADER_TEXT
 };
 
 /* A token character's lower-case form; 0 for every other byte. */
 static const char token[256] = {
-    ['!'] = '!', ['#'] = '#', ['$'] = '$', ['%'] = '%', ['&'] = '&', ['\''] = '\'', ['*'] = '*',
-    ['+'] = '+', ['-'] = '-', ['.'] = '.', ['^'] = '^', ['_'] = '_', ['`'] = '`', ['|'] = '|',
-    ['~'] = '~',
-    ['0'] = '0', ['1'] = '1', ['2'] = '2', ['3'] = '3', ['4'] = '4',
-    ['5'] = '5', ['6'] = '6', ['7'] = '7', ['8'] = '8', ['9'] = '9',
+    ['!'] = '!',      ['#'] = '#',      ['$'] = '$',      ['%'] = '%',      ['&'] = '&',
+    ['\''] = '\'',    ['*'] = '*',      ['+'] = '+',      ['-'] = '-',      ['.'] = '.',
+    ['^'] = '^',      ['_'] = '_',      ['`'] = '`',      ['|'] = '|',      ['~'] = '~',
+    ['0'] = '0',      ['1'] = '1',      ['2'] = '2',      ['3'] = '3',      ['4'] = '4',
+    ['5'] = '5',      ['6'] = '6',      ['7'] = '7',      ['8'] = '8',      ['9'] = '9',
 #define LETTER(upper, lower) [upper] = lower, [lower] = lower
     LETTER('A', 'a'), LETTER('B', 'b'), LETTER('C', 'c'), LETTER('D', 'd'), LETTER('E', 'e'),
     LETTER('F', 'f'), LETTER('G', 'g'), LETTER('H', 'h'), LETTER('I', 'i'), LETTER('J', 'j'),
@@ -35,26 +34,46 @@ static asgi_header_id_t
 first_of_length(size_t size)
 {
     switch (size) {
-    case 2: return ASGI_HEADER_TE;
-    case 4: return ASGI_HEADER_DATE;
-    case 5: return ASGI_HEADER_ALLOW;
-    case 6: return ASGI_HEADER_ACCEPT;
-    case 7: return ASGI_HEADER_ALT_SVC;
-    case 8: return ASGI_HEADER_IF_MATCH;
-    case 9: return ASGI_HEADER_FORWARDED;
-    case 10: return ASGI_HEADER_CONNECTION;
-    case 11: return ASGI_HEADER_TRACEPARENT;
-    case 12: return ASGI_HEADER_CONTENT_TYPE;
-    case 13: return ASGI_HEADER_AUTHORIZATION;
-    case 14: return ASGI_HEADER_CONTENT_LENGTH;
-    case 15: return ASGI_HEADER_ACCEPT_ENCODING;
-    case 16: return ASGI_HEADER_CONTENT_ENCODING;
-    case 17: return ASGI_HEADER_IF_MODIFIED_SINCE;
-    case 21: return ASGI_HEADER_SEC_WEBSOCKET_VERSION;
-    case 22: return ASGI_HEADER_SEC_WEBSOCKET_PROTOCOL;
-    case 24: return ASGI_HEADER_SEC_WEBSOCKET_EXTENSIONS;
-    case 25: return ASGI_HEADER_UPGRADE_INSECURE_REQUESTS;
-    default: return ASGI_HEADER_COUNT;
+    case 2:
+        return ASGI_HEADER_TE;
+    case 4:
+        return ASGI_HEADER_DATE;
+    case 5:
+        return ASGI_HEADER_ALLOW;
+    case 6:
+        return ASGI_HEADER_ACCEPT;
+    case 7:
+        return ASGI_HEADER_ALT_SVC;
+    case 8:
+        return ASGI_HEADER_IF_MATCH;
+    case 9:
+        return ASGI_HEADER_FORWARDED;
+    case 10:
+        return ASGI_HEADER_CONNECTION;
+    case 11:
+        return ASGI_HEADER_TRACEPARENT;
+    case 12:
+        return ASGI_HEADER_CONTENT_TYPE;
+    case 13:
+        return ASGI_HEADER_AUTHORIZATION;
+    case 14:
+        return ASGI_HEADER_CONTENT_LENGTH;
+    case 15:
+        return ASGI_HEADER_ACCEPT_ENCODING;
+    case 16:
+        return ASGI_HEADER_CONTENT_ENCODING;
+    case 17:
+        return ASGI_HEADER_IF_MODIFIED_SINCE;
+    case 21:
+        return ASGI_HEADER_SEC_WEBSOCKET_VERSION;
+    case 22:
+        return ASGI_HEADER_SEC_WEBSOCKET_PROTOCOL;
+    case 24:
+        return ASGI_HEADER_SEC_WEBSOCKET_EXTENSIONS;
+    case 25:
+        return ASGI_HEADER_UPGRADE_INSECURE_REQUESTS;
+    default:
+        return ASGI_HEADER_COUNT;
     }
 }
 

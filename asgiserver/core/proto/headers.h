@@ -14,62 +14,62 @@
 #include "base/slice.h"
 
 /* Ordered by length: asgi_header_name() depends on it, test_headers.c checks it. */
-#define ASGI_HEADER_NAMES(X) \
-    X(TE, "te") \
-    X(DATE, "date") \
-    X(ETAG, "etag") \
-    X(FROM, "from") \
-    X(HOST, "host") \
-    X(VARY, "vary") \
-    X(ALLOW, "allow") \
-    X(RANGE, "range") \
-    X(ACCEPT, "accept") \
-    X(COOKIE, "cookie") \
-    X(EXPECT, "expect") \
-    X(ORIGIN, "origin") \
-    X(PRAGMA, "pragma") \
-    X(SERVER, "server") \
-    X(ALT_SVC, "alt-svc") \
-    X(REFERER, "referer") \
-    X(TRAILER, "trailer") \
-    X(UPGRADE, "upgrade") \
-    X(IF_MATCH, "if-match") \
-    X(IF_RANGE, "if-range") \
-    X(LOCATION, "location") \
-    X(PRIORITY, "priority") \
-    X(FORWARDED, "forwarded") \
-    X(X_REAL_IP, "x-real-ip") \
-    X(CONNECTION, "connection") \
-    X(KEEP_ALIVE, "keep-alive") \
-    X(SET_COOKIE, "set-cookie") \
-    X(USER_AGENT, "user-agent") \
-    X(TRACEPARENT, "traceparent") \
-    X(CONTENT_TYPE, "content-type") \
-    X(X_REQUEST_ID, "x-request-id") \
-    X(AUTHORIZATION, "authorization") \
-    X(CACHE_CONTROL, "cache-control") \
-    X(IF_NONE_MATCH, "if-none-match") \
-    X(LAST_MODIFIED, "last-modified") \
-    X(ACCEPT_RANGES, "accept-ranges") \
-    X(CONTENT_LENGTH, "content-length") \
-    X(SEC_FETCH_DEST, "sec-fetch-dest") \
-    X(SEC_FETCH_MODE, "sec-fetch-mode") \
-    X(SEC_FETCH_SITE, "sec-fetch-site") \
-    X(SEC_FETCH_USER, "sec-fetch-user") \
-    X(ACCEPT_ENCODING, "accept-encoding") \
-    X(ACCEPT_LANGUAGE, "accept-language") \
-    X(X_FORWARDED_FOR, "x-forwarded-for") \
-    X(CONTENT_ENCODING, "content-encoding") \
-    X(X_FORWARDED_HOST, "x-forwarded-host") \
-    X(X_FORWARDED_PORT, "x-forwarded-port") \
-    X(X_REQUESTED_WITH, "x-requested-with") \
-    X(PROXY_CONNECTION, "proxy-connection") \
-    X(IF_MODIFIED_SINCE, "if-modified-since") \
-    X(SEC_WEBSOCKET_KEY, "sec-websocket-key") \
-    X(TRANSFER_ENCODING, "transfer-encoding") \
-    X(X_FORWARDED_PROTO, "x-forwarded-proto") \
-    X(SEC_WEBSOCKET_VERSION, "sec-websocket-version") \
-    X(SEC_WEBSOCKET_PROTOCOL, "sec-websocket-protocol") \
+#define ASGI_HEADER_NAMES(X)                                \
+    X(TE, "te")                                             \
+    X(DATE, "date")                                         \
+    X(ETAG, "etag")                                         \
+    X(FROM, "from")                                         \
+    X(HOST, "host")                                         \
+    X(VARY, "vary")                                         \
+    X(ALLOW, "allow")                                       \
+    X(RANGE, "range")                                       \
+    X(ACCEPT, "accept")                                     \
+    X(COOKIE, "cookie")                                     \
+    X(EXPECT, "expect")                                     \
+    X(ORIGIN, "origin")                                     \
+    X(PRAGMA, "pragma")                                     \
+    X(SERVER, "server")                                     \
+    X(ALT_SVC, "alt-svc")                                   \
+    X(REFERER, "referer")                                   \
+    X(TRAILER, "trailer")                                   \
+    X(UPGRADE, "upgrade")                                   \
+    X(IF_MATCH, "if-match")                                 \
+    X(IF_RANGE, "if-range")                                 \
+    X(LOCATION, "location")                                 \
+    X(PRIORITY, "priority")                                 \
+    X(FORWARDED, "forwarded")                               \
+    X(X_REAL_IP, "x-real-ip")                               \
+    X(CONNECTION, "connection")                             \
+    X(KEEP_ALIVE, "keep-alive")                             \
+    X(SET_COOKIE, "set-cookie")                             \
+    X(USER_AGENT, "user-agent")                             \
+    X(TRACEPARENT, "traceparent")                           \
+    X(CONTENT_TYPE, "content-type")                         \
+    X(X_REQUEST_ID, "x-request-id")                         \
+    X(AUTHORIZATION, "authorization")                       \
+    X(CACHE_CONTROL, "cache-control")                       \
+    X(IF_NONE_MATCH, "if-none-match")                       \
+    X(LAST_MODIFIED, "last-modified")                       \
+    X(ACCEPT_RANGES, "accept-ranges")                       \
+    X(CONTENT_LENGTH, "content-length")                     \
+    X(SEC_FETCH_DEST, "sec-fetch-dest")                     \
+    X(SEC_FETCH_MODE, "sec-fetch-mode")                     \
+    X(SEC_FETCH_SITE, "sec-fetch-site")                     \
+    X(SEC_FETCH_USER, "sec-fetch-user")                     \
+    X(ACCEPT_ENCODING, "accept-encoding")                   \
+    X(ACCEPT_LANGUAGE, "accept-language")                   \
+    X(X_FORWARDED_FOR, "x-forwarded-for")                   \
+    X(CONTENT_ENCODING, "content-encoding")                 \
+    X(X_FORWARDED_HOST, "x-forwarded-host")                 \
+    X(X_FORWARDED_PORT, "x-forwarded-port")                 \
+    X(X_REQUESTED_WITH, "x-requested-with")                 \
+    X(PROXY_CONNECTION, "proxy-connection")                 \
+    X(IF_MODIFIED_SINCE, "if-modified-since")               \
+    X(SEC_WEBSOCKET_KEY, "sec-websocket-key")               \
+    X(TRANSFER_ENCODING, "transfer-encoding")               \
+    X(X_FORWARDED_PROTO, "x-forwarded-proto")               \
+    X(SEC_WEBSOCKET_VERSION, "sec-websocket-version")       \
+    X(SEC_WEBSOCKET_PROTOCOL, "sec-websocket-protocol")     \
     X(SEC_WEBSOCKET_EXTENSIONS, "sec-websocket-extensions") \
     X(UPGRADE_INSECURE_REQUESTS, "upgrade-insecure-requests")
 
@@ -78,7 +78,7 @@ typedef enum {
 #define ASGI_HEADER_ID(id, text) ASGI_HEADER_##id,
     ASGI_HEADER_NAMES(ASGI_HEADER_ID)
 #undef ASGI_HEADER_ID
-    ASGI_HEADER_COUNT
+        ASGI_HEADER_COUNT
 } asgi_header_id_t;
 
 /* Checks that name is a token (RFC 9110 5.6.2) and writes it in lower case to `lower`, which has

@@ -20,14 +20,14 @@
 enum {
     HEAD,
     LENGTH,
-    CHUNK_SIZE_FIRST,   /* at least one hex digit is due */
+    CHUNK_SIZE_FIRST, /* at least one hex digit is due */
     CHUNK_SIZE,
     CHUNK_EXTENSION,
     CHUNK_SIZE_LF,
     CHUNK_DATA,
     CHUNK_DATA_CR,
     CHUNK_DATA_LF,
-    TRAILER_FIRST,      /* at the start of a trailer line */
+    TRAILER_FIRST, /* at the start of a trailer line */
     TRAILER,
     TRAILER_LF,
     LAST_LF,
@@ -205,7 +205,7 @@ check_request_line(asgi_http1_t *http1, const char *head, size_t size)
     size_t start = 0, target = http1->target, after = http1->target + http1->target_size;
 
     while (start < size && (head[start] == '\r' || head[start] == '\n'))
-        start++;   /* empty lines before a request are tolerated (RFC 9112 2.2) */
+        start++; /* empty lines before a request are tolerated (RFC 9112 2.2) */
     if (http1->target_size == 0 || target != start + method_size + 1 || head[target - 1] != ' '
         || memcmp(head + start, method, method_size) != 0)
         return ASGI_ERR_SYNTAX;
@@ -215,7 +215,7 @@ check_request_line(asgi_http1_t *http1, const char *head, size_t size)
         || (head[after + 8] != '0' && head[after + 8] != '1') || head[after + 9] != '\r')
         return ASGI_ERR_VERSION;
     for (size_t i = target; i < after; i++) {
-        if (head[i] <= 0x20 || head[i] == 0x7f)   /* char is signed here: refuses >= 0x80 too */
+        if (head[i] <= 0x20 || head[i] == 0x7f) /* char is signed here: refuses >= 0x80 too */
             return ASGI_ERR_SYNTAX;
     }
     http1->minor = (uint8_t)(head[after + 8] - '0');
@@ -240,8 +240,7 @@ host_ok(asgi_slice_t host)
         }
         if (i++ == host.size || i == 2)
             return false;
-    }
-    else {
+    } else {
         for (; i < host.size && host.data[i] != ':'; i++) {
             char c = host.data[i];
             if (!((c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z')
@@ -303,7 +302,7 @@ judge_field(asgi_http1_t *http1, int id, asgi_slice_t value, verdict_t *verdict)
         /* One after another so that two header lines count as one list. */
         while (asgi_slice_next_item(&rest, &item)) {
             if (verdict->chunked_last)
-                return ASGI_ERR_FRAMING;   /* chunked must be the last, and only once */
+                return ASGI_ERR_FRAMING; /* chunked must be the last, and only once */
             verdict->codings++;
             verdict->chunked_last = asgi_slice_is(item, "chunked");
         }
@@ -355,8 +354,8 @@ judge_head(asgi_http1_t *http1, char *scratch, const char *head, size_t size)
             return ASGI_ERR_SYNTAX;
         if (field->value_size == 0)
             field->value = field->name + field->name_size + 1;
-        asgi_slice_t value = asgi_slice_trim(
-            (asgi_slice_t){head + field->value, field->value_size});
+        asgi_slice_t value =
+            asgi_slice_trim((asgi_slice_t){head + field->value, field->value_size});
         if (!asgi_header_value_ok(value.data, value.size))
             return ASGI_ERR_SYNTAX;
         field->value = (uint32_t)(value.data - head);
@@ -396,9 +395,7 @@ feed_head(asgi_http1_t *http1, const char *data, size_t size, size_t *consumed)
     size_t end;
 
     if (usable <= http1->fed)
-        return size <= limit        ? 0
-               : http1->done_target ? ASGI_ERR_HEAD_SIZE
-                                    : ASGI_ERR_URI_SIZE;
+        return size <= limit ? 0 : http1->done_target ? ASGI_ERR_HEAD_SIZE : ASGI_ERR_URI_SIZE;
     http1->base = data;
     rc = llhttp_execute(&http1->llhttp, data + http1->fed, usable - http1->fed);
     http1->base = NULL;
@@ -585,17 +582,15 @@ asgi_http1_split_target(const asgi_http1_t *http1, const char *head, asgi_slice_
         target.size = (size_t)(mark - target.data);
     }
     if (target.size > 0 && target.data[0] != '/') {
-        size_t scheme = target.size > 7 && asgi_slice_is((asgi_slice_t){target.data, 7}, "http://")
-                            ? 7
-                        : target.size > 8
-                                && asgi_slice_is((asgi_slice_t){target.data, 8}, "https://")
-                            ? 8
-                            : 0;
+        size_t scheme =
+            target.size > 7 && asgi_slice_is((asgi_slice_t){target.data, 7}, "http://")    ? 7
+            : target.size > 8 && asgi_slice_is((asgi_slice_t){target.data, 8}, "https://") ? 8
+                                                                                           : 0;
         if (scheme > 0) {
             const char *slash = memchr(target.data + scheme, '/', target.size - scheme);
-            *path = slash == NULL ? ASGI_SLICE("/")
-                                  : (asgi_slice_t){slash, (size_t)(target.data + target.size
-                                                                   - slash)};
+            *path = slash == NULL
+                        ? ASGI_SLICE("/")
+                        : (asgi_slice_t){slash, (size_t)(target.data + target.size - slash)};
             return 0;
         }
         if (target.size != 1 || target.data[0] != '*')

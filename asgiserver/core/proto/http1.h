@@ -35,9 +35,9 @@
 #define ASGI_HTTP1_INLINE_FIELDS 24
 
 typedef struct {
-    uint32_t name, name_size;     /* offsets from the head's first byte */
-    uint32_t value, value_size;   /* trimmed once the head is complete */
-    uint16_t id;                  /* asgi_header_id_t, once the head is complete */
+    uint32_t name, name_size;   /* offsets from the head's first byte */
+    uint32_t value, value_size; /* trimmed once the head is complete */
+    uint16_t id;                /* asgi_header_id_t, once the head is complete */
 } asgi_http1_field_t;
 
 typedef enum {
@@ -50,9 +50,9 @@ typedef enum {
 
 typedef struct {
     asgi_http1_kind_t kind;
-    int error;             /* ERROR: one of err.h's */
+    int error; /* ERROR: one of err.h's */
     size_t consumed;
-    asgi_slice_t body;     /* BODY: borrowed from the caller's data */
+    asgi_slice_t body; /* BODY: borrowed from the caller's data */
 } asgi_http1_event_t;
 
 typedef struct {
@@ -63,17 +63,17 @@ typedef struct {
     uint64_t max_body_bytes;
 
     /* The head's result, valid from HEAD to the next request's first byte. */
-    uint8_t method;               /* llhttp_method_t */
-    uint8_t minor;                /* HTTP/1.minor */
-    bool keep_alive;              /* what the request allows */
+    uint8_t method;  /* llhttp_method_t */
+    uint8_t minor;   /* HTTP/1.minor */
+    bool keep_alive; /* what the request allows */
     bool expect_continue;
     bool chunked;
-    bool upgrade;                 /* Connection: upgrade and an Upgrade header */
+    bool upgrade; /* Connection: upgrade and an Upgrade header */
     bool upgrade_websocket;
-    uint64_t content_length;      /* declared; 0 when chunked */
+    uint64_t content_length; /* declared; 0 when chunked */
     uint32_t target, target_size;
     uint32_t field_count;
-    asgi_http1_field_t *fields;   /* inline_fields, or owned when there are more */
+    asgi_http1_field_t *fields; /* inline_fields, or owned when there are more */
 
     /* Private. */
     uint8_t state;
@@ -81,11 +81,11 @@ typedef struct {
     bool done_target;
     int error;
     uint32_t field_capacity;
-    uint32_t fed;                 /* bytes of this head llhttp has seen */
-    const char *base;             /* the head's first byte, only during asgi_http1_next() */
-    uint64_t remaining;           /* of the body or the chunk */
-    uint64_t received;            /* body bytes so far */
-    uint32_t framing;             /* bytes of extensions and trailers of this request */
+    uint32_t fed;       /* bytes of this head llhttp has seen */
+    const char *base;   /* the head's first byte, only during asgi_http1_next() */
+    uint64_t remaining; /* of the body or the chunk */
+    uint64_t received;  /* body bytes so far */
+    uint32_t framing;   /* bytes of extensions and trailers of this request */
     asgi_http1_field_t inline_fields[ASGI_HTTP1_INLINE_FIELDS];
 } asgi_http1_t;
 

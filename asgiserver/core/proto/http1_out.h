@@ -16,21 +16,21 @@
 #include <stdint.h>
 
 typedef enum {
-    ASGI_BODY_NONE,      /* HEAD, 1xx, 204, 304: body bytes are dropped */
-    ASGI_BODY_LENGTH,    /* content-length: `remaining` bytes are due */
+    ASGI_BODY_NONE,   /* HEAD, 1xx, 204, 304: body bytes are dropped */
+    ASGI_BODY_LENGTH, /* content-length: `remaining` bytes are due */
     ASGI_BODY_CHUNKED,
-    ASGI_BODY_CLOSE,     /* HTTP/1.0 without a length: the end of the connection ends it */
+    ASGI_BODY_CLOSE, /* HTTP/1.0 without a length: the end of the connection ends it */
 } asgi_body_kind_t;
 
 typedef struct {
     /* Set by the caller before start. */
-    uint8_t minor;           /* of the request's HTTP/1.x */
-    bool head_request;       /* HEAD: fields as for GET, no body */
-    bool keep_alive;         /* wished; may be false afterwards */
-    bool keep_alive_asked;   /* the request asked for it by name (HTTP/1.0) */
+    uint8_t minor;         /* of the request's HTTP/1.x */
+    bool head_request;     /* HEAD: fields as for GET, no body */
+    bool keep_alive;       /* wished; may be false afterwards */
+    bool keep_alive_asked; /* the request asked for it by name (HTTP/1.0) */
     /* Learned from the fields, decided at the end. */
     bool has_length, has_chunked, has_date, has_server, has_close;
-    uint64_t remaining;      /* LENGTH: body bytes still due */
+    uint64_t remaining; /* LENGTH: body bytes still due */
     asgi_body_kind_t body;
     uint16_t status;
 } asgi_http1_out_t;
@@ -41,9 +41,8 @@ ASGI_MUST_CHECK int asgi_http1_out_start(asgi_http1_out_t *out, asgi_buf_t *buf,
 /* Appends one field in lower case. Returns 0, NOMEM, NAME, VALUE, or FRAMING for a content-length
  * that is not a number or that contradicts an earlier one. Fields that frame the body are noted
  * and withheld; end() writes them. */
-ASGI_MUST_CHECK int asgi_http1_out_field(asgi_http1_out_t *out, asgi_buf_t *buf,
-                                         const char *name, size_t name_size,
-                                         const char *value, size_t value_size);
+ASGI_MUST_CHECK int asgi_http1_out_field(asgi_http1_out_t *out, asgi_buf_t *buf, const char *name,
+                                         size_t name_size, const char *value, size_t value_size);
 
 /* Decides the framing and ends the head. */
 ASGI_MUST_CHECK int asgi_http1_out_end(asgi_http1_out_t *out, asgi_buf_t *buf);
