@@ -25,8 +25,9 @@ def no_leaks() -> Iterator[None]:
 
 @pytest.fixture
 def loop(no_leaks: None) -> Iterator[Loop]:
-    """A casgi loop, not running, closed after the test."""
+    """A casgi loop, not running, closed after the test. Debug mode is for the tests that ask."""
     made = new_event_loop()
+    made.set_debug(False)  # python -X dev turns it on
     asyncio.set_event_loop(made)
     yield made
     if not made.is_closed():

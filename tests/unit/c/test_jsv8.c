@@ -871,13 +871,27 @@ free_elsewhere(void *isolate)
     return NULL;
 }
 
-/* An isolate used without locking on one thread, freed by another; then the first goes on. */
+static void *
+use_elsewhere(void *isolate)
+{
+    jsv8_locking_on();
+    expect_int(isolate, "10", 10);
+    return NULL;
+}
+
+/* An isolate used without locking on one thread, then by another, then by the first again; and
+ * one that another thread frees. */
 static int
-orphan_process(void)
+orphan_process(int used)
 {
     jsv8_isolate_t *first = bare(), *next;
     pthread_t thread;
     expect_int(first, "1", 1);
+    if (used) {
+        pthread_create(&thread, NULL, use_elsewhere, first);
+        pthread_join(thread, NULL);
+        expect_int(first, "3", 3);
+    }
     pthread_create(&thread, NULL, free_elsewhere, first);
     pthread_join(thread, NULL);
     next = bare();
@@ -1289,8 +1303,8 @@ exit_process(const char *kind)
     if (strcmp(kind, "lock") == 0) {
         return lock_current_process();
     }
-    if (strcmp(kind, "orphan") == 0) {
-        return orphan_process();
+    if (strcmp(kind, "orphan") == 0 || strcmp(kind, "shared") == 0) {
+        return orphan_process(kind[0] == 's');
     }
     if (strcmp(kind, "fork") == 0) {
         pid_t child = fork();
@@ -1326,12 +1340,13 @@ static void
 test_processes(void **state)
 {
     (void)state;
-    static const char *const kinds[] = {"bare", "web", "stop", "lock", "orphan", "fork"};
+    static const char *const kinds[] = {"bare", "web", "stop", "lock", "orphan", "shared",
+                                        "fork"};
     for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
         int status = 0;
         pid_t child = fork();
         if (child == 0) {
-            execl(program, program, share, "exit", kinds[i], (char *)NULL);
+            execl(program, program, share != NULL ? share : "", "exit", kinds[i], (char *)NULL);
             _exit(99);
         }
         waitpid(child, &status, 0);

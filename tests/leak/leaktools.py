@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: MIT
+"""Measures whether work leaves something behind: Python blocks, malloc'ed bytes, resident memory.
+
+A leak grows whenever the work is done again; caches, free lists and arenas grow once. So work is
+measured in several windows, one after the other, and the smallest growth counts.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+WINDOWS = 3
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+class _MallInfo2(ctypes.Structure):
+    """glibc's struct mallinfo2: sums over all arenas."""
+
+    _fields_ = [  # noqa: RUF012
+        (name, ctypes.c_size_t)
+        for name in (
+            "arena",
+            "ordblks",
+            "smblks",
+            "hblks",
+            "hblkhd",
+            "usmblks",
+            "fsmblks",
+            "uordblks",
+            "fordblks",
+            "keepcost",
+        )
+    ]
+
+
+_libc.mallinfo2.restype = _MallInfo2
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a process holds.
+
+    Attributes:
+        blocks: memory blocks of Python's allocator.
+        malloced: bytes taken from malloc and not given back; Python's arenas are not among them.
+        resident: bytes of memory the kernel has given us.
+    """
+
+    blocks: int
+    malloced: int
+    resident: int
+
+    @classmethod
+    def now(cls) -> Memory:
+        """Measures after everything unreachable is collected and what is free is given back."""
+        for _ in range(3):
+            gc.collect()
+        _libc.malloc_trim(0)
+        info = _libc.mallinfo2()
+        with open("/proc/self/statm", "rb") as statm:
+            pages = int(statm.read().split()[1])
+        return cls(sys.getallocatedblocks(), info.uordblks + info.hblkhd, pages * _PAGE)
+
+    def __sub__(self, other: Memory) -> Memory:
+        return Memory(
+            self.blocks - other.blocks,
+            self.malloced - other.malloced,
+            self.resident - other.resident,
+        )
+
+
+def smallest(growths: list[Memory]) -> Memory:
+    """The smallest of each kind: what every window had in common."""
+    return Memory(
+        min(g.blocks for g in growths),
+        min(g.malloced for g in growths),
+        min(g.resident for g in growths),
+    )
+
+
+def growth(
+    work: Callable[[], object], *, measure: Callable[[], Memory] = Memory.now, warm_up: int = 1
+) -> Memory:
+    """What each repetition of the work leaves behind, after a warm-up."""
+    for _ in range(warm_up):
+        work()
+    growths = []
+    before = measure()
+    for _ in range(WINDOWS):
+        work()
+        after = measure()
+        growths.append(after - before)
+        before = after
+    return smallest(growths)
+
+
+def assert_flat(left: Memory, repeats: int) -> None:
+    """Fails where each of `repeats` repetitions within a window left something behind.
+
+    One Python object or 32 bytes for every fourth repetition is enough to fail.
+    """
+    assert left.blocks < repeats // 4, f"{left} after {repeats}"
+    assert left.malloced < repeats * 8, f"{left} after {repeats}"
