@@ -4,7 +4,8 @@
  *
  * It is the body of a function (process, require, native). require is Node's own, for built-in
  * modules. native: web (bool), report(thrown), fromNode() (did Node's own code call the function
- * that asks?), ticks(Uint8Array), unwind(function to call after a termination).
+ * that asks?), ticks(Uint8Array), unwind(function to call after a termination), internalBinding
+ * (Node's own, where Node gives it to embedders; else undefined).
  *
  * What it sees to in both profiles: nothing ends the process; errors nobody catches go to
  * report(); console and process.stdout write synchronously and never switch the descriptors,
@@ -24,12 +25,13 @@ const define = (name, value) => Object.defineProperty(globalThis, name,
 
 // Node's own bindings. A termination skips the JS that pops Node's stack of async ids, which Node,
 // finding it out of step, answers with an abort: so that check goes off, and the shim clears the
-// stack. The tick flags let the shim skip an empty tick queue; where Node no longer hands them out
-// (20 and later) it asks each time.
-let internalBinding;
-try {
-  ({ internalBinding } = require('internal/bootstrap/loaders'));
-} catch { /* later than Node 18 */ }
+// stack. The tick flags let the shim skip an empty tick queue; without them it asks each time.
+let { internalBinding } = native;
+for (const id of ['internal/bootstrap/realm', 'internal/bootstrap/loaders']) {
+  try {
+    internalBinding ??= require(id).internalBinding;
+  } catch { /* not in this version of Node, or not for us */ }
+}
 if (internalBinding !== undefined) {
   const { tickInfo } = internalBinding('task_queue');
   if (tickInfo instanceof Uint8Array && tickInfo.length >= 2) native.ticks(tickInfo);

@@ -26,28 +26,11 @@ std::atomic<size_t> live_isolates{0};
 thread_local jsv8_isolate *pinned_top = nullptr;
 
 void
-enter_pinned(jsv8_isolate *iso)
-{
-    iso->v8->Enter();
-    v8::HandleScope scope(iso->v8);
-    strong(iso->context)->Enter();
-}
-
-void
-leave_pinned(jsv8_isolate *iso)
-{
-    {
-        v8::HandleScope scope(iso->v8);
-        strong(iso->context)->Exit();
-    }
-    iso->v8->Exit();
-}
-
-void
 pin(jsv8_isolate *iso)
 {
     iso->owner.store(thread_pointer(), std::memory_order_relaxed);
-    enter_pinned(iso);
+    Presence::enter(iso);
+    iso->inside = true;
     iso->pinned_below = pinned_top;
     pinned_top = iso;
 }
@@ -59,12 +42,13 @@ unpin(jsv8_isolate *iso)
     jsv8_isolate *others = nullptr;
     while (pinned_top != iso) {
         jsv8_isolate *above = pinned_top;
-        leave_pinned(above);
+        Presence::leave(above);
         pinned_top = above->pinned_below;
         above->pinned_below = others;
         others = above;
     }
-    leave_pinned(iso);
+    Presence::leave(iso);
+    iso->inside = false;
     pinned_top = iso->pinned_below;
     return others;
 }
@@ -74,7 +58,7 @@ pin_again(jsv8_isolate *others)
 {
     while (others != nullptr) {
         jsv8_isolate *next = others->pinned_below;
-        enter_pinned(others);
+        Presence::enter(others);
         others->pinned_below = pinned_top;
         pinned_top = others;
         others = next;

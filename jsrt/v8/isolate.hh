@@ -67,6 +67,7 @@ struct jsv8_isolate {
     std::atomic<void *> owner{nullptr};         /* [any] thread pointer of who is inside */
     int depth = 0;                              /* calls of the owner that are open */
     bool pinned = false;
+    bool inside = false;                        /* the owner has entered it and its context */
     bool late_locked = false;                   /* late_lock holds a Locker */
     bool disposing = false;
     bool orphan = false;                        /* freed while resident on another thread */
@@ -86,6 +87,7 @@ struct jsv8_isolate {
     node::Environment *env = nullptr;           /* owned; NULL in a bare isolate */
     const volatile uint8_t *ticks = nullptr;    /* Node's tick flags (node_env.cc), or NULL */
     std::shared_ptr<v8::BackingStore> ticks_store;
+    v8::Global<v8::Value> internal_binding;     /* node_env.cc: while the environment starts */
     v8::Global<v8::Function> unwind;            /* node_env.cc: to call after a termination */
     v8::Global<v8::Object> tick_resource;       /* what CallbackScope wants to be given */
 

@@ -110,7 +110,8 @@ const char *jsv8_node_version(void);    /* "18.20.4" */
 typedef struct {
     jsv8_profile_t profile;
     uv_loop_t *loop;           /* borrowed until jsv8_isolate_free: Node's handles and the
-                                  platform's tasks of this isolate live on it */
+                                  platform's tasks of this isolate live on it. NULL: a loop of
+                                  the isolate's own, turned by jsv8_turn (not with pinned) */
     size_t heap_limit;         /* bytes of JS heap, ArrayBuffers counted apart with the same
                                   bound; 0: V8's default */
     int pinned;                /* the creating thread stays inside the isolate, Locker held, until
@@ -210,7 +211,8 @@ size_t jsv8_live_isolates(void);
 
 /* ---- node_env.cc: an isolate's own loop --------------------------------------------------------- */
 
-/* One turn (wait: 0 never blocks, 1 may block for the next event) of the isolate's loop with the
+/* One turn (wait: 0 never blocks, 1 may block for the next event, 100 ms at most, and less where
+ * jsv8_terminate is called) of the isolate's loop with the
  * isolate entered, then Node's ticks and the platform's tasks. Returns 1 while something there
  * is alive. Not for pinned isolates. [home] */
 int jsv8_turn(jsv8_isolate_t *isolate, int wait);

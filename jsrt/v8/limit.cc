@@ -122,6 +122,37 @@ run_interrupts(jsv8_isolate *iso)
 }   // namespace
 
 void
+become_resident(jsv8_isolate *iso)
+{
+    leave_resident();
+    Presence::enter(iso);
+    iso->inside = true;
+    resident.store(iso, std::memory_order_relaxed);
+    resident_thread.store(thread_pointer(), std::memory_order_relaxed);
+}
+
+namespace {
+
+/* Returns whether the isolate was freed meanwhile. If another thread used it, the end of that
+ * thread's Locker has thrown away V8's list of entered contexts, and ours with it. */
+bool
+leave_one(jsv8_isolate *iso)
+{
+    if (!iso->orphan) {
+        v8::HandleScope scope(iso->v8);
+        v8::Local<v8::Context> entered = iso->v8->GetEnteredOrMicrotaskContext();
+        if (!entered.IsEmpty() && entered == strong(iso->context)) {
+            entered->Exit();
+        }
+    }
+    iso->v8->Exit();
+    iso->inside = false;
+    return iso->orphan;
+}
+
+}   // namespace
+
+void
 leave_resident()
 {
     jsv8_isolate *iso = resident.load(std::memory_order_relaxed);
@@ -131,11 +162,9 @@ leave_resident()
     bool orphan;
     if (locking.load() && !v8::Locker::IsLocked(iso->v8)) {
         v8::Locker lock(iso->v8);
-        iso->v8->Exit();
-        orphan = iso->orphan;
+        orphan = leave_one(iso);
     } else {
-        iso->v8->Exit();
-        orphan = iso->orphan;
+        orphan = leave_one(iso);
     }
     resident.store(nullptr, std::memory_order_relaxed);
     resident_thread.store(nullptr, std::memory_order_relaxed);

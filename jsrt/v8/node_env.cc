@@ -103,6 +103,9 @@ run_bootstrap(jsv8_isolate *iso, v8::Local<v8::Context> context,
     v8::Local<v8::Object> native = v8::Object::New(v8);
     v8::Local<v8::Value> self = v8::External::New(v8, iso);
     v8::Local<v8::String> source;
+    if (!iso->internal_binding.IsEmpty()) {
+        native->Set(context, literal(v8, "internalBinding"), strong(iso->internal_binding)).Check();
+    }
     if (!add_native(context, native, "report", native_report, self) ||
         !add_native(context, native, "ticks", native_ticks, self) ||
         !add_native(context, native, "unwind", native_unwind, self) ||
@@ -133,6 +136,27 @@ run_bootstrap(jsv8_isolate *iso, v8::Local<v8::Context> context,
     }
     return bootstrap->Call(context, v8::Undefined(v8), 3, args);
 }
+
+/* Node lends its internal require to embedders at this moment only; `require` of the bootstrap
+ * knows just public modules since Node 20. What is wanted of it may be missing: no failure. */
+#if NODE_VERSION_AT_LEAST(22, 2, 0) || (NODE_MAJOR_VERSION == 20 && NODE_MINOR_VERSION >= 19)
+#define JSV8_HAS_PRELOAD 1
+void
+find_internal_binding(jsv8_isolate *iso, v8::Local<v8::Value> require)
+{
+    v8::Isolate *v8 = iso->v8;
+    v8::Local<v8::Context> context = v8->GetCurrentContext();
+    v8::TryCatch swallow(v8);
+    v8::Local<v8::Value> id = literal(v8, "internal/bootstrap/realm"), realm, binding;
+    if (require->IsFunction() &&
+        require.As<v8::Function>()->Call(context, v8::Undefined(v8), 1, &id).ToLocal(&realm) &&
+        realm->IsObject() &&
+        realm.As<v8::Object>()->Get(context, literal(v8, "internalBinding")).ToLocal(&binding) &&
+        binding->IsFunction()) {
+        iso->internal_binding.Reset(v8, binding);
+    }
+}
+#endif
 
 node::EnvironmentFlags::Flags
 environment_flags(jsv8_profile_t profile)
@@ -174,9 +198,20 @@ start_node(jsv8_isolate *iso, jsv8_error_t *error)
             literal(current, "JavaScript tried to end the process")));
     });
     auto loaded = node::LoadEnvironment(
-        iso->env, [iso, context](const node::StartExecutionCallbackInfo &info) {
+        iso->env,
+        [iso, context](const node::StartExecutionCallbackInfo &info) {
             return run_bootstrap(iso, context, info);
-        });
+        }
+#ifdef JSV8_HAS_PRELOAD
+        /* Also called for worker threads that JS starts, on those, long after: not for them. */
+        , [iso](node::Environment *env, v8::Local<v8::Value>, v8::Local<v8::Value> require) {
+            if (env == iso->env) {
+                find_internal_binding(iso, require);
+            }
+        }
+#endif
+    );
+    iso->internal_binding.Reset();
     if (loaded.IsEmpty()) {
         if (caught.HasCaught() && !caught.HasTerminated()) {
             describe(iso, context, caught.Exception(), caught.Message(), nullptr,

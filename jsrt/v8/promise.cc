@@ -153,8 +153,17 @@ jsv8_status_t
 deliver(jsv8_isolate *iso, Entry &entry, v8::Local<v8::Value> value, jsv8_want_t want,
         jsv8_value_t *result, jsv8_error_t *error)
 {
-    /* The common result first: asking V8 is a call. */
-    bool promise = !value->IsInt32() && value->IsPromise();
+    /* The commonest result first: each question to V8 is a call. */
+    if (value->IsInt32() && want != JSV8_DISCARD) {
+        result->u.integer = value.As<v8::Int32>()->Value();
+        drain(iso, entry);
+        if (entry.stopped()) {
+            return fail(error, entry.stop_status(), "");
+        }
+        result->tag = JSV8_INT;
+        return JSV8_OK;
+    }
+    bool promise = value->IsPromise();
     if (__builtin_expect(promise && want != JSV8_DISCARD, 0)) {
         take_over(iso, entry.context(), value.As<v8::Promise>());
     }

@@ -5,8 +5,8 @@
  *
  *   Gate           the Locker where locking is on and the thread does not hold it already; who
  *                  owns the isolate; the stack limit of this thread
- *   Presence       Isolate::Enter and Exit, or the lack of them (invariant 4)
- *   HandleScope, Context::Scope
+ *   Presence       Isolate::Enter, Context::Enter and their ends, or the lack of them (invariant 4)
+ *   HandleScope
  *
  * Invariants
  *   1. owner is the caller's thread pointer exactly while that thread is inside: so reading
@@ -32,6 +32,7 @@ extern jsv8_isolate *inside_top;      /* limit.cc */
 extern std::atomic<jsv8_isolate *> resident;      /* limit.cc */
 extern std::atomic<void *> resident_thread;       /* limit.cc */
 
+void become_resident(jsv8_isolate *iso);     /* limit.cc */
 void leave_resident();                       /* limit.cc: no effect on other threads */
 void dispose_orphan(jsv8_isolate *iso);      /* isolate.cc: the rest of jsv8_isolate_free */
 void set_stack_limit(jsv8_isolate *iso);     /* limit.cc: for the calling thread */
@@ -104,23 +105,30 @@ class Gate {
 
 class Presence {
   public:
-    Presence(jsv8_isolate *iso, const Gate &gate) : iso_(iso), stays_(gate.alone())
+    Presence(jsv8_isolate *iso, const Gate &gate) : iso_(iso)
     {
-        if (!stays_) {
-            iso->v8->Enter();
-        } else if (__builtin_expect(resident.load(std::memory_order_relaxed) != iso, 0)) {
-            leave_resident();
-            iso->v8->Enter();
-            resident.store(iso, std::memory_order_relaxed);
-            resident_thread.store(thread_pointer(), std::memory_order_relaxed);
+        if (gate.alone()) {
+            if (__builtin_expect(resident.load(std::memory_order_relaxed) != iso, 0)) {
+                become_resident(iso);
+            }
+            return;
         }
+        /* Pinned or nested: inside already, unless another isolate lies on top. */
+        if (iso->inside && v8::Isolate::TryGetCurrent() == iso->v8) {
+            return;
+        }
+        entered_ = true;
+        was_inside_ = iso->inside;
+        iso->inside = true;
+        enter(iso);
     }
 
     ~Presence()
     {
-        if (!stays_) {
-            iso_->v8->Exit();
-        } else if (__builtin_expect(iso_->late_locked, 0)) {
+        if (entered_) {
+            leave(iso_);
+            iso_->inside = was_inside_;
+        } else if (__builtin_expect(iso_->late_locked, 0) && iso_->depth == 1) {
             leave_resident();
         }
     }
@@ -128,16 +136,35 @@ class Presence {
     Presence(const Presence &) = delete;
     void operator=(const Presence &) = delete;
 
+    /* The isolate and its context, without a scope: pinned and resident isolates stay so. */
+    static void
+    enter(jsv8_isolate *iso)
+    {
+        iso->v8->Enter();
+        v8::HandleScope scope(iso->v8);
+        strong(iso->context)->Enter();
+    }
+
+    static void
+    leave(jsv8_isolate *iso)
+    {
+        {
+            v8::HandleScope scope(iso->v8);
+            strong(iso->context)->Exit();
+        }
+        iso->v8->Exit();
+    }
+
   private:
     jsv8_isolate *iso_;
-    bool stays_;
+    bool entered_ = false, was_inside_ = false;
 };
 
 class Entry {
   public:
     explicit Entry(jsv8_isolate *iso)
         : gate_(iso), iso_(iso), presence_(iso, gate_), handle_scope_(iso->v8),
-          context_(strong(iso->context)), context_scope_(context_)
+          context_(strong(iso->context))
     {
         if (__builtin_expect(iso->attention.load(std::memory_order_acquire) != 0, 0) &&
             gate_.outermost()) {
@@ -179,7 +206,6 @@ class Entry {
     Presence presence_;
     v8::HandleScope handle_scope_;
     v8::Local<v8::Context> context_;
-    v8::Context::Scope context_scope_;
     bool ended_by_stop_ = false;
 };
 

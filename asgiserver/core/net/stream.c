@@ -186,7 +186,7 @@ start_flight(asgi_stream_t *stream, asgi_slice_t extra, PyObject *owner)
             uv_buf_init(asgi_buf_front(&stream->flight), (unsigned)asgi_buf_size(&stream->flight));
     if (extra.size > 0) {
         bufs[count++] = uv_buf_init((char *)extra.data, (unsigned)extra.size);
-        stream->flight_owner = Py_NewRef(owner);
+        stream->flight_owner = Py_XNewRef(owner);
     }
     stream->write.data = stream;
     rc = uv_write(&stream->write, &stream->uv.stream, bufs, count, on_written);
