@@ -33,7 +33,7 @@ $(VENV)/installed: pyproject.toml tools/setup-system
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "casgi needs Python 3.11 or later, this is " + sys.version)'
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install -q -U pip "setuptools>=77" wheel
-	$(PY) -m pip install -q --no-build-isolation -e .[dev]
+	$(PY) -m pip install -q --no-build-isolation --config-settings editable_mode=compat -e .[dev]
 	touch $@
 
 build: setup

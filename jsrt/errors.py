@@ -84,7 +84,7 @@ class JSError(Error):
         return summary
 
 
-class JSSyntaxError(JSError, SyntaxError):
+class JSSyntaxError(JSError, SyntaxError):  # type: ignore[misc]  # its filename may be None
     """JavaScript source that does not parse. A traceback shows file, line and caret."""
 
     def __init__(self, message: str = "", **details: Any) -> None:

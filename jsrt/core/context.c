@@ -751,7 +751,7 @@ static PyMethodDef context_methods[] = {
            "close($self, /)\n--\n\nFrees the engines; later use raises ContextClosed."),
     METHOD("__enter__", METH_NOARGS, context_enter, "The context itself."),
     METHOD("__exit__", METH_VARARGS, context_exit, "Closes the context."),
-    {NULL},
+    {0},
 };
 
 static PyGetSetDef context_properties[] = {
@@ -759,12 +759,12 @@ static PyGetSetDef context_properties[] = {
     {"profile", (getter)get_profile, NULL, PyDoc_STR("'bare', 'web' or 'node'."), NULL},
     {"heap_limit", (getter)get_heap_limit, NULL, PyDoc_STR("In MB, or None."), NULL},
     {"timeout", (getter)get_timeout, NULL, PyDoc_STR("In seconds, or None."), NULL},
-    {NULL},
+    {0},
 };
 
 static PyMemberDef context_members[] = {
     {"__weaklistoffset__", T_PYSSIZET, offsetof(ContextObject, weakrefs), READONLY, NULL},
-    {NULL},
+    {0},
 };
 
 static PyType_Slot context_slots[] = {

@@ -774,7 +774,7 @@ engine_repr(EngineObject *engine)
 static PyMethodDef engine_methods[] = {
     {"_turn", (PyCFunction)jsrt_bridge_turn, METH_NOARGS, NULL},
     {"_settle", (PyCFunction)(void (*)(void))jsrt_bridge_settle, METH_FASTCALL, NULL},
-    {NULL},
+    {0},
 };
 
 static PyType_Slot engine_slots[] = {

@@ -214,7 +214,7 @@ PyDoc_STRVAR(function_doc, "A JavaScript function, from Context.function(name)."
 static PyMethodDef function_methods[] = {
     {"_raw_ns", (PyCFunction)function_raw_ns, METH_O,
      PyDoc_STR("_raw_ns($self, n, /)\n--\n\nNanoseconds of f(1, 2) as V8 itself makes it.")},
-    {NULL},
+    {0},
 };
 
 static PyMemberDef function_members[] = {
@@ -223,7 +223,7 @@ static PyMemberDef function_members[] = {
      PyDoc_STR("The name it was found under.")},
     {"context", T_OBJECT, offsetof(FunctionObject, context), READONLY,
      PyDoc_STR("The context it belongs to.")},
-    {NULL},
+    {0},
 };
 
 static PyType_Slot function_slots[] = {

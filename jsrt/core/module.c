@@ -58,7 +58,7 @@ static PyMethodDef module_methods[] = {
                "Frees the engines that live on an event loop which is about to close.")},
     {"_start", start, METH_NOARGS,
      PyDoc_STR("_start($module, /)\n--\n\nStarts V8's threads now instead of at first use.")},
-    {NULL},
+    {0},
 };
 
 static int

@@ -170,7 +170,7 @@ call(jsv8_isolate *iso, Entry &entry, v8::Local<v8::Function> function,
             jsv8_status_t status = caught_status(iso, entry, caught, error);
             caught.Reset();
             if (status == JSV8_EXCEPTION) {
-                drain(iso, entry);
+                drain_aside(iso, entry);
             }
             return status;
         }

@@ -144,7 +144,7 @@ jsv8_run(jsv8_isolate_t *iso, const jsv8_value_t *source, const char *filename, 
             status = caught_status(iso, entry, caught, error, filename);
             caught.Reset();
             if (status == JSV8_EXCEPTION) {
-                drain(iso, entry);
+                drain_aside(iso, entry);
             }
             return status;
         }

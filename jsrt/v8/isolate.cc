@@ -154,6 +154,7 @@ dispose_orphan(jsv8_isolate *iso)
     }
     delete iso->error_texts;
     delete iso->unhandled_texts;
+    delete iso->aside_texts;
     delete iso;
     live_isolates.fetch_sub(1);
 }
@@ -183,15 +184,18 @@ jsv8_isolate_new(const jsv8_isolate_config_t *config, jsv8_isolate_t **out, jsv8
     }
     iso->error_texts = new (std::nothrow) ErrorTexts();
     iso->unhandled_texts = new (std::nothrow) ErrorTexts();
+    iso->aside_texts = new (std::nothrow) ErrorTexts();
     iso->profile = config->profile;
     iso->heap_limit = config->heap_limit;
     iso->on_unhandled = config->on_unhandled;
     iso->user = config->user;
     iso->loop = config->loop;
     if (iso->error_texts == nullptr || iso->unhandled_texts == nullptr ||
+        iso->aside_texts == nullptr ||
         (iso->loop == nullptr && !open_own_loop(iso))) {
         delete iso->error_texts;
         delete iso->unhandled_texts;
+        delete iso->aside_texts;
         delete iso;
         return fail(error, JSV8_NO_MEMORY, "no loop could be opened for the isolate");
     }

@@ -113,6 +113,8 @@ struct jsv8_isolate {
     jsv8::Scratch scratch;                      /* the bytes of results */
     jsv8::ErrorTexts *error_texts = nullptr;    /* owned: texts of the caller's error */
     jsv8::ErrorTexts *unhandled_texts = nullptr;/* owned: texts given to on_unhandled */
+    jsv8::ErrorTexts *aside_texts = nullptr;    /* owned: promise.cc, drain_aside */
+    jsv8::Scratch aside_scratch;
 };
 
 namespace jsv8 {

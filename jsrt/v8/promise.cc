@@ -13,6 +13,8 @@
  */
 #include "promise.hh"
 
+#include <utility>
+
 #include "limit.hh"
 #include "node_env.hh"
 
@@ -147,6 +149,28 @@ drain_now(jsv8_isolate *iso)
     if (__builtin_expect(iso->rejections != nullptr, 0)) {
         report_rejections(iso);
     }
+}
+
+/* Two buffers change places; Scratch owns memory, so not by copying one. */
+static void
+change_places(Scratch &one, Scratch &other)
+{
+    std::swap(one.data, other.data);
+    std::swap(one.capacity, other.capacity);
+    std::swap(one.idle, other.idle);
+}
+
+void
+drain_aside(jsv8_isolate *iso, Entry &entry)
+{
+    if (!entry.outermost()) {
+        return;
+    }
+    std::swap(iso->error_texts, iso->aside_texts);
+    change_places(iso->scratch, iso->aside_scratch);
+    drain(iso, entry);
+    std::swap(iso->error_texts, iso->aside_texts);
+    change_places(iso->scratch, iso->aside_scratch);
 }
 
 jsv8_status_t

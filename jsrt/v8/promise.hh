@@ -21,6 +21,10 @@ drain(jsv8_isolate *iso, Entry &entry)
     }
 }
 
+/* As drain, where an error for the caller is described already: promises that settle meanwhile
+ * describe theirs elsewhere. */
+void drain_aside(jsv8_isolate *iso, Entry &entry);
+
 /* The end of every call: drains, then delivers value as want says. */
 jsv8_status_t deliver(jsv8_isolate *iso, Entry &entry, v8::Local<v8::Value> value,
                       jsv8_want_t want, jsv8_value_t *result, jsv8_error_t *error);

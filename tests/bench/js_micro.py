@@ -140,7 +140,7 @@ def main() -> None:
     for name, ns in best.items():
         line = f"{name:30}{ns / 1000:9.3f} µs"
         if name in best_peer:
-            line += f"{best_peer[name] / 1000:11.3f} µs{best_peer[name] / ns:8.1f}×"
+            line += f"{best_peer[name] / 1000:11.3f} µs{best_peer[name] / ns:8.1f}x"
         print(line)
     raw = best["raw V8 call"]
     print(f"\nheld / raw: {best['f(1, 2), held'] / raw:.2f}")

@@ -12,8 +12,9 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import jsrt
 import pytest
+
+import jsrt
 from jsrt import _jsrt
 
 PACKAGES = str(Path(jsrt.__file__).resolve().parents[1])

@@ -9,8 +9,9 @@ import threading
 import time
 import warnings
 
-import jsrt
 import pytest
+
+import jsrt
 
 SOURCE = """
 const later = (ms, value) => new Promise(done => setTimeout(done, ms, value));
@@ -126,6 +127,23 @@ def test_a_later_call_settles_an_earlier_promise(web):
         assert not future.done()
         web.eval("release('now')")
         assert await asyncio.wait_for(future, 10) == "now"
+
+    asyncio.run(main())
+
+
+def test_a_call_that_throws_and_rejects_an_earlier_promise(web):
+    web.compile("let refuse; const refused = new Promise((_, no) => { refuse = no });"
+                "function both() { refuse(new TypeError('r'.repeat(3000)));"
+                "throw new RangeError('t'.repeat(300)) }")
+
+    async def main():
+        future = web.eval_async("refused")
+        with pytest.raises(jsrt.JSError) as caught:
+            web.call("both")
+        assert (caught.value.name, caught.value.message) == ("RangeError", "t" * 300)
+        with pytest.raises(jsrt.JSError) as caught:
+            await future
+        assert (caught.value.name, caught.value.message) == ("TypeError", "r" * 3000)
 
     asyncio.run(main())
 

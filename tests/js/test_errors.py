@@ -7,8 +7,9 @@ import gc
 import traceback
 import weakref
 
-import jsrt
 import pytest
+
+import jsrt
 
 PROFILES = ["bare", "web"]
 both = pytest.mark.parametrize("ctx", PROFILES, indirect=True)

@@ -8,8 +8,9 @@ import signal
 import threading
 import time
 
-import jsrt
 import pytest
+
+import jsrt
 
 PROFILES = ["bare", "web"]
 

@@ -10,8 +10,9 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-import jsrt
 import pytest
+
+import jsrt
 from jsrt import _jsrt
 
 ADD = "function add(a, b) { return a + b }"

@@ -14,13 +14,14 @@ import types
 import uuid
 from typing import ClassVar
 
-import jsrt
 import pydantic
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-UTC = dt.timezone.utc
+import jsrt
+
+UTC = dt.UTC
 
 
 @pytest.fixture(scope="module")

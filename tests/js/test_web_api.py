@@ -7,8 +7,9 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-import jsrt
 import pytest
+
+import jsrt
 
 
 def stock(main: Coroutine[Any, Any, Any]) -> Any:

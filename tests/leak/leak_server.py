@@ -19,10 +19,11 @@ import socket
 import sys
 from typing import Any
 
+from leaktools import Memory
+
 from asgiserver import _core
 from asgiserver.config import Config
 from asgiserver.server import Server
-from leaktools import Memory
 
 PIECE = b"x" * 500
 LARGE = b"y" * 300_000

@@ -249,8 +249,8 @@ def exceptions(server: Serving, count: int) -> None:
 @pytest.mark.parametrize(
     ("shape", "count"),
     [
-        (hello, 2000),
-        (bodies, 600),
+        (hello, 1000),
+        (bodies, 300),
         (expecting, 400),
         (streams, 400),
         (large, 60),
@@ -294,6 +294,6 @@ def test_twenty_thousand_mixed_requests() -> None:
 @pytest.mark.parametrize("leak", ["python", "native"])
 def test_a_leak_would_be_seen(leak: str) -> None:
     with serving(leak) as server:
-        left = growth(lambda: hello(server, 1000), measure=server.measure)
-        with pytest.raises(AssertionError, match="after 1000"):
-            assert_flat(left, 1000)
+        left = growth(lambda: hello(server, 400), measure=server.measure)
+        with pytest.raises(AssertionError, match="after 400"):
+            assert_flat(left, 400)
