@@ -33,7 +33,8 @@ $(VENV)/installed: pyproject.toml tools/setup-system
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "casgi needs Python 3.11 or later, this is " + sys.version)'
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install -q -U pip "setuptools>=77" wheel
-	$(PY) -m pip install -q --no-build-isolation --config-settings editable_mode=compat -e .[dev]
+	mkdir -p build
+	$(PY) -m pip install --no-build-isolation -e .[dev] >build/pip.log 2>&1 || { tail -n 30 build/pip.log; exit 1; }
 	touch $@
 
 build: setup
