@@ -33,6 +33,7 @@
 namespace {
 
 constexpr int kWorkerThreads = 2;
+constexpr uint64_t kLoadCryptoStrings = 2;    /* OPENSSL_INIT_LOAD_CRYPTO_STRINGS */
 constexpr char kSystemShare[] = "/usr/share/";
 constexpr char kSystemNode[] = "/usr/share/nodejs/";
 
@@ -67,6 +68,33 @@ readable_below(const char *base)
 {
     std::string file = std::string(base) + "nodejs/undici/undici-fetch.js";
     return access(file.c_str(), R_OK) == 0;
+}
+
+/* The process ends. Work in libuv's threads (WebCrypto, zlib, files) would go on while OpenSSL is
+ * torn down, and crash: libuv waits for its threads only in its own destructor, too late. */
+void
+at_exit()
+{
+    if (stage != Stage::kRunning || forked.load(std::memory_order_relaxed)) {
+        return;
+    }
+    if (jsv8_live_isolates() == 0) {
+        jsv8_process_stop();
+    }
+    uv_library_shutdown();
+}
+
+/* Exit handlers run in reverse order, and OpenSSL registers its own when it is first used. So it
+ * is used before ours is registered. */
+void
+register_at_exit()
+{
+    using init_t = int (*)(uint64_t, const void *);
+    auto init = reinterpret_cast<init_t>(dlsym(RTLD_NEXT, "OPENSSL_init_crypto"));
+    if (init != nullptr) {
+        init(kLoadCryptoStrings, nullptr);    /* the least that makes it register */
+    }
+    atexit(at_exit);
 }
 
 void
@@ -149,6 +177,7 @@ jsv8_process_start(const char *share_dir, jsv8_error_t *error)
     v8::V8::InitializePlatform(the_platform);
     v8::V8::Initialize();
     pthread_atfork(nullptr, nullptr, in_child);
+    register_at_exit();
     stage = Stage::kRunning;
     return JSV8_OK;
 }

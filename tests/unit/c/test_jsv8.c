@@ -1331,6 +1331,10 @@ exit_process(const char *kind)
     }
     jsv8_isolate_t *isolate = isolate_with(strcmp(kind, "bare") == 0 ? JSV8_PROFILE_BARE
                                                                      : JSV8_PROFILE_WEB, 0);
+    /* Keeps V8's own threads busy: code to optimise, garbage to collect. */
+    value_of(isolate, "for (let k = 0; k < 40; k++) { const f = new Function('n', 'let s = ' + k + "
+                      "'; for (let i = 0; i < n; i++) s = (s * 31 + i) | 0; return [s]'); "
+                      "for (let i = 0; i < 60; i++) f(1000) } 1");
     value_of(isolate, "globalThis.big = Array.from({length: 1e5}, (_, i) => ({i})); 1");
     if (strcmp(kind, "web") == 0) {
         value_of(isolate, "setInterval(() => {}, 10); crypto.subtle.digest('SHA-1', new "
