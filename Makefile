@@ -58,10 +58,12 @@ unit-c: build
 leak: build
 	$(PY) -m pytest -q tests/leak $(PYTEST)
 
-# The same tests over extensions built with sanitizers, in a private build folder.
+# The same tests over extensions built with sanitizers, in a private build folder. Not tests/leak:
+# AddressSanitizer holds on to freed memory.
 asan: setup $(REACT)
 	CASGI_BUILD_TAG=asan CASGI_SANITIZE=address $(PY) setup.py -q build_ext
-	tools/with-asan $(PY) -m pytest -q tests/unit tests/js tests/integration tests/conformance $(PYTEST)
+	tools/with-asan $(PY) -m pytest -q --timeout 240 tests/unit tests/js tests/integration \
+	  tests/conformance $(PYTEST)
 
 # ---- measure ------------------------------------------------------------------------------------
 

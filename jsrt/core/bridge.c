@@ -28,8 +28,7 @@ jsrt_bridge_running_loop(jsrt_state_t *state)
         }
         state->get_running_loop = PyObject_GetAttrString(module, "_get_running_loop");
     }
-    PyObject *loop =
-        state->get_running_loop ? PyObject_CallNoArgs(state->get_running_loop) : NULL;
+    PyObject *loop = state->get_running_loop ? PyObject_CallNoArgs(state->get_running_loop) : NULL;
     if (loop == NULL) {
         PyErr_Clear(); /* asyncio is half imported */
         return NULL;
@@ -118,7 +117,7 @@ soon(EngineObject *engine)
         return 0;
     }
     PyObject *name = jsrt_bridge_is_here(engine) ? engine->state->str_call_soon
-                                           : engine->state->str_call_soon_threadsafe;
+                                                 : engine->state->str_call_soon_threadsafe;
     PyObject *handle = PyObject_CallMethodOneArg(engine->loop_object, name, engine->turn);
     if (handle == NULL) {
         return -1;
@@ -190,9 +189,9 @@ jsrt_bridge_start(EngineObject *engine, PyObject *loop)
     engine->loop_object = Py_NewRef(loop);
     engine->kicked = 0;
     PyObject *fd = PyLong_FromLong(uv_backend_fd(engine->loop));
-    PyObject *done = fd ? PyObject_CallMethodObjArgs(loop, engine->state->str_add_reader, fd,
-                                                     engine->turn, NULL)
-                        : NULL;
+    PyObject *done =
+        fd ? PyObject_CallMethodObjArgs(loop, engine->state->str_add_reader, fd, engine->turn, NULL)
+           : NULL;
     Py_XDECREF(fd);
     if (done == NULL) {
         Py_CLEAR(engine->turn);
@@ -241,12 +240,11 @@ jsrt_bridge_stop(EngineObject *engine)
         /* It runs in another thread: only that may touch its selector. */
         PyObject *remove = PyObject_GetAttr(loop, state->str_remove_reader);
         if (remove != NULL && fd != NULL) {
-            done = PyObject_CallMethodObjArgs(loop, state->str_call_soon_threadsafe, remove, fd,
-                                              NULL);
+            done =
+                PyObject_CallMethodObjArgs(loop, state->str_call_soon_threadsafe, remove, fd, NULL);
         }
         Py_XDECREF(remove);
-    }
-    else if (fd != NULL) {
+    } else if (fd != NULL) {
         done = PyObject_CallMethodOneArg(loop, state->str_remove_reader, fd);
     }
     Py_XDECREF(running);
@@ -267,8 +265,8 @@ jsrt_bridge_turn(EngineObject *engine, PyObject *unused)
     if (engine->in_callback || jsrt_watch_busy(&engine->watch)) {
         /* Another thread is inside: this one's loop has better things to do than to wait. */
         cancel_timer(engine);
-        engine->timer = PyObject_CallMethod(engine->loop_object, "call_later", "dO", 0.002,
-                                            engine->turn);
+        engine->timer =
+            PyObject_CallMethod(engine->loop_object, "call_later", "dO", 0.002, engine->turn);
         return engine->timer == NULL ? NULL : Py_NewRef(Py_None);
     }
     unsigned boot = engine->boot;
@@ -314,16 +312,15 @@ jsrt_bridge_report(EngineObject *engine, PyObject *exception)
     if (loop != NULL && jsrt_bridge_is_here(engine)) {
         PyObject *context = Py_BuildValue("{s:s,s:O}", "message", "Uncaught JavaScript exception",
                                           "exception", exception);
-        PyObject *done = context ? PyObject_CallMethodOneArg(
-                                       loop, state->str_call_exception_handler, context)
-                                 : NULL;
+        PyObject *done =
+            context ? PyObject_CallMethodOneArg(loop, state->str_call_exception_handler, context)
+                    : NULL;
         Py_XDECREF(context);
         if (done == NULL) {
             PyErr_WriteUnraisable((PyObject *)engine);
         }
         Py_XDECREF(done);
-    }
-    else {
+    } else {
         PyErr_SetObject((PyObject *)Py_TYPE(exception), exception);
         PyErr_WriteUnraisable((PyObject *)engine);
     }

@@ -37,8 +37,8 @@ PyObject *jsrt_bridge_settle(EngineObject *engine, PyObject *const *args, Py_ssi
 static inline void
 jsrt_bridge_after_call(EngineObject *engine)
 {
-    if (engine->own_loop && engine->profile != JSV8_PROFILE_BARE &&
-        (engine->turn != NULL || uv_loop_alive(engine->loop))) {
+    if (engine->own_loop && engine->profile != JSV8_PROFILE_BARE
+        && (engine->turn != NULL || uv_loop_alive(engine->loop))) {
         jsrt_bridge_kick(engine);
     }
 }

@@ -48,8 +48,8 @@ catch_up(ContextObject *context, EngineObject *engine)
         PyObject *code = Py_NewRef(source->code), *filename = Py_NewRef(source->filename);
         jsv8_value_t result;
         jsv8_error_t error = {0};
-        jsv8_status_t status = run_source(engine, code, filename, JSV8_KEEP_SCOPE, JSV8_DISCARD,
-                                          &result, &error);
+        jsv8_status_t status =
+            run_source(engine, code, filename, JSV8_KEEP_SCOPE, JSV8_DISCARD, &result, &error);
         if (status != JSV8_OK || engine->watch.raised != NULL) {
             jsrt_engine_raise(engine, status, &error);
         }
@@ -130,20 +130,17 @@ jsrt_context_finish(ContextObject *context, EngineObject *engine, jsv8_status_t 
     PyObject *value;
     if (status == JSV8_OK && engine->watch.raised == NULL) {
         value = jsrt_engine_result(engine, status, result, error);
-    }
-    else if (status == JSV8_PENDING && engine->watch.raised == NULL) {
+    } else if (status == JSV8_PENDING && engine->watch.raised == NULL) {
         if (loop != NULL) {
             value = jsrt_promise_future(engine, (PyObject *)context, loop, result->u.ref);
             jsv8_ref_free(result->u.ref);
-        }
-        else {
+        } else {
             value = jsrt_promise_wait(engine, result->u.ref);
         }
         if (value == NULL && engine->watch.raised != NULL) {
             Py_CLEAR(engine->watch.raised);
         }
-    }
-    else {
+    } else {
         if (status == JSV8_PENDING) {
             jsv8_ref_free(result->u.ref);
         }
@@ -265,9 +262,8 @@ parse_two(const char *method, const char *first_name, const char *second_name,
         PyObject **slot = NULL;
         if (PyUnicode_CompareWithASCIIString(keyword, first_name) == 0) {
             slot = first;
-        }
-        else if (second_name != NULL &&
-                 PyUnicode_CompareWithASCIIString(keyword, second_name) == 0) {
+        } else if (second_name != NULL
+                   && PyUnicode_CompareWithASCIIString(keyword, second_name) == 0) {
             slot = second;
         }
         if (slot == NULL || *slot != NULL) {
@@ -284,8 +280,8 @@ parse_two(const char *method, const char *first_name, const char *second_name,
     return 0;
 }
 
-#define FAST_METHOD(name)                                                                         \
-    static PyObject *name(ContextObject *context, PyObject *const *args, Py_ssize_t count,        \
+#define FAST_METHOD(name)                                                                  \
+    static PyObject *name(ContextObject *context, PyObject *const *args, Py_ssize_t count, \
                           PyObject *keywords)
 
 FAST_METHOD(context_call)
@@ -349,8 +345,8 @@ run(ContextObject *context, PyObject *code, PyObject *filename, jsv8_scope_t sco
         EngineObject *engine = jsrt_context_enter(context);
         if (engine != NULL) {
             jsrt_context_put_gil_down(context, engine);
-            jsv8_status_t status = jsv8_run(engine->isolate, &source, name, scope, JSV8_SETTLE,
-                                            &result, &error);
+            jsv8_status_t status =
+                jsv8_run(engine->isolate, &source, name, scope, JSV8_SETTLE, &result, &error);
             jsrt_watch_regain(&engine->watch);
             out = jsrt_context_finish(context, engine, status, &result, &error, loop);
         }
@@ -438,8 +434,7 @@ compile(ContextObject *context, PyObject *code, PyObject *filename)
     else if (keep_source(context, Py_NewRef(code), Py_NewRef(filename)) < 0) {
         Py_DECREF(code);
         Py_DECREF(filename);
-    }
-    else {
+    } else {
         done = 0;
         if (engine->applied == context->source_count - 1) {
             engine->applied = context->source_count;
@@ -456,8 +451,8 @@ compile(ContextObject *context, PyObject *code, PyObject *filename)
 FAST_METHOD(context_compile)
 {
     PyObject *code, *filename;
-    if (parse_two("compile", "code", "filename", args, count, keywords, &code, &filename) < 0 ||
-        compile(context, code, filename) < 0) {
+    if (parse_two("compile", "code", "filename", args, count, keywords, &code, &filename) < 0
+        || compile(context, code, filename) < 0) {
         return NULL;
     }
     Py_RETURN_NONE;
@@ -593,10 +588,10 @@ context_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
     size_t heap_limit;
     double timeout;
     if (!PyArg_ParseTupleAndKeywords(args, keywords, "|$sOOOn:Context", names, &profile_name,
-                                     &heap_limit_object, &timeout_object, &code, &pool) ||
-        parse_profile(profile_name, &profile) < 0 ||
-        parse_heap_limit(heap_limit_object, profile, &heap_limit) < 0 ||
-        parse_timeout(timeout_object, &timeout) < 0) {
+                                     &heap_limit_object, &timeout_object, &code, &pool)
+        || parse_profile(profile_name, &profile) < 0
+        || parse_heap_limit(heap_limit_object, profile, &heap_limit) < 0
+        || parse_timeout(timeout_object, &timeout) < 0) {
         return NULL;
     }
     if (pool < 0 || pool > JSRT_POOL_LARGEST) {
@@ -616,8 +611,8 @@ context_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
     context->home_thread = pthread_self();
     context->home =
         jsrt_engine_new(context->state, profile, heap_limit, timeout, profile != JSV8_PROFILE_BARE);
-    if (context->home == NULL || jsrt_pool_init(&context->pool, pool) < 0 ||
-        (code != Py_None && compile(context, code, NULL) < 0)) {
+    if (context->home == NULL || jsrt_pool_init(&context->pool, pool) < 0
+        || (code != Py_None && compile(context, code, NULL) < 0)) {
         Py_DECREF(context);
         return NULL;
     }
@@ -671,9 +666,9 @@ context_repr(ContextObject *context)
 {
     EngineObject *home = context->home;
     return PyUnicode_FromFormat("<jsrt.Context %s, %s>", profile_names[home->profile],
-                                home->closed             ? "closed"
+                                home->closed            ? "closed"
                                 : home->isolate != NULL ? "booted"
-                                                         : "not booted yet");
+                                                        : "not booted yet");
 }
 
 static PyObject *
@@ -717,8 +712,10 @@ PyDoc_STRVAR(
     "heap_limit: MB of JavaScript heap. timeout: seconds a call may run. code: compiled at once.\n"
     "pool: how many more engines may boot for calls from threads other than this one.");
 
-#define METHOD(name, flags, function, doc)                                                        \
-    {name, (PyCFunction)(void (*)(void))function, flags, PyDoc_STR(doc)}
+#define METHOD(name, flags, function, doc)                                 \
+    {                                                                      \
+        name, (PyCFunction)(void (*)(void))function, flags, PyDoc_STR(doc) \
+    }
 
 static PyMethodDef context_methods[] = {
     METHOD("call", METH_FASTCALL | METH_KEYWORDS, context_call,
@@ -768,11 +765,11 @@ static PyMemberDef context_members[] = {
 };
 
 static PyType_Slot context_slots[] = {
-    {Py_tp_doc, (void *)context_doc},       {Py_tp_new, context_new},
-    {Py_tp_traverse, context_traverse},     {Py_tp_clear, context_clear},
-    {Py_tp_dealloc, context_dealloc},       {Py_tp_repr, context_repr},
-    {Py_tp_methods, context_methods},       {Py_tp_getset, context_properties},
-    {Py_tp_members, context_members},       {0, NULL},
+    {Py_tp_doc, (void *)context_doc},   {Py_tp_new, context_new},
+    {Py_tp_traverse, context_traverse}, {Py_tp_clear, context_clear},
+    {Py_tp_dealloc, context_dealloc},   {Py_tp_repr, context_repr},
+    {Py_tp_methods, context_methods},   {Py_tp_getset, context_properties},
+    {Py_tp_members, context_members},   {0, NULL},
 };
 
 PyType_Spec jsrt_context_spec = {

@@ -23,7 +23,7 @@ typedef struct {
     PyObject_HEAD
     jsrt_state_t *state; /* borrowed from the module, which the type keeps alive */
     PyObject *weakrefs;
-    EngineObject *home;  /* owned */
+    EngineObject *home; /* owned */
     pthread_t home_thread;
     jsrt_source_t *sources; /* owned */
     Py_ssize_t source_count, source_capacity;
@@ -45,8 +45,8 @@ static inline EngineObject *
 jsrt_context_enter(ContextObject *context)
 {
     EngineObject *engine = context->home;
-    if (engine->ready && engine->applied == context->source_count &&
-        pthread_equal(engine->thread, pthread_self())) {
+    if (engine->ready && engine->applied == context->source_count
+        && pthread_equal(engine->thread, pthread_self())) {
         return jsrt_engine_enter(engine) < 0 ? NULL : engine;
     }
     return jsrt_context_enter_slowly(context);

@@ -18,16 +18,16 @@ int jsrt_has_graves;
 
 /* An isolate whose engine is gone. */
 typedef struct grave {
-    jsv8_isolate_t *isolate;  /* owned */
-    uv_loop_t *loop;          /* owned where own_loop is set */
-    uv_timer_t *tick;         /* owned */
-    PyObject *loop_object;    /* owned or NULL: keeps a borrowed loop's memory */
+    jsv8_isolate_t *isolate; /* owned */
+    uv_loop_t *loop;         /* owned where own_loop is set */
+    uv_timer_t *tick;        /* owned */
+    PyObject *loop_object;   /* owned or NULL: keeps a borrowed loop's memory */
     int own_loop, pinned;
     pthread_t thread;
     struct grave *next;
 } grave_t;
 
-static grave_t *graves;                  /* under the GIL */
+static grave_t *graves;                     /* under the GIL */
 static _Thread_local EngineObject *turning; /* whose loop this thread runs */
 static pthread_t first_thread;
 static int started, first_thread_known;
@@ -125,9 +125,8 @@ wait_for_a_leave(void)
         until.tv_nsec -= 1000000000;
     }
     pthread_mutex_lock(&left.mutex);
-    while (left.count == ticket &&
-           pthread_cond_timedwait(&left.changed, &left.mutex, &until) == 0) {
-    }
+    while (left.count == ticket
+           && pthread_cond_timedwait(&left.changed, &left.mutex, &until) == 0) {}
     pthread_mutex_unlock(&left.mutex);
     Py_END_ALLOW_THREADS
     return PyErr_CheckSignals();
@@ -163,8 +162,8 @@ turn_locking_on(jsrt_state_t *state)
 static void
 set_ready(EngineObject *engine)
 {
-    engine->ready = engine->isolate != NULL && !engine->condemned && !engine->closed &&
-                    !engine->in_callback;
+    engine->ready =
+        engine->isolate != NULL && !engine->condemned && !engine->closed && !engine->in_callback;
 }
 
 PyGILState_STATE
@@ -200,8 +199,7 @@ on_unhandled(void *user, const jsv8_error_t *error)
     if (exception != NULL) {
         jsrt_bridge_report(engine, exception);
         Py_DECREF(exception);
-    }
-    else {
+    } else {
         PyErr_WriteUnraisable((PyObject *)engine);
     }
     PyErr_Restore(type, value, traceback);
@@ -276,8 +274,7 @@ boot(EngineObject *engine)
     if (!first_thread_known) {
         first_thread = self;
         first_thread_known = 1;
-    }
-    else if (!pthread_equal(first_thread, self) && turn_locking_on(state) < 0) {
+    } else if (!pthread_equal(first_thread, self) && turn_locking_on(state) < 0) {
         return -1;
     }
     engine->pinned = 0;
@@ -291,8 +288,7 @@ boot(EngineObject *engine)
             engine->pinned = 0;
             return -1;
         }
-    }
-    else if (open_loop(engine) < 0) {
+    } else if (open_loop(engine) < 0) {
         return -1;
     }
     jsv8_error_t error = {0};
@@ -301,8 +297,7 @@ boot(EngineObject *engine)
         jsrt_error_raise(state, status, &error);
         if (engine->own_loop) {
             close_loop(engine->loop, engine->tick);
-        }
-        else {
+        } else {
             Py_CLEAR(engine->loop_object);
         }
         engine->loop = NULL;
@@ -414,8 +409,7 @@ jsrt_engine_discard(EngineObject *engine)
     set_ready(engine);
     if (engine->previous != NULL) {
         engine->previous->next = engine->next;
-    }
-    else {
+    } else {
         state->engines = engine->next;
     }
     if (engine->next != NULL) {
@@ -643,8 +637,8 @@ jsrt_engine_loop_closing(jsrt_state_t *state, PyObject *loop_object)
     reap(state);
     EngineObject *engine = state->engines;
     while (engine != NULL) {
-        if (engine->pinned && engine->loop_object == loop_object && is_mine(engine) &&
-            !jsrt_watch_busy(&engine->watch)) {
+        if (engine->pinned && engine->loop_object == loop_object && is_mine(engine)
+            && !jsrt_watch_busy(&engine->watch)) {
             jsrt_engine_discard(engine);
             engine = state->engines;
             continue;
@@ -680,8 +674,8 @@ static EngineObject *
 closable(jsrt_state_t *state)
 {
     EngineObject *engine = state->engines;
-    while (engine != NULL &&
-           (jsrt_watch_busy(&engine->watch) || (engine->pinned && !is_mine(engine)))) {
+    while (engine != NULL
+           && (jsrt_watch_busy(&engine->watch) || (engine->pinned && !is_mine(engine)))) {
         engine = engine->next;
     }
     return engine;
@@ -786,7 +780,7 @@ static PyType_Slot engine_slots[] = {
 PyType_Spec jsrt_engine_spec = {
     .name = "jsrt._jsrt.Engine",
     .basicsize = sizeof(EngineObject),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION |
-             Py_TPFLAGS_IMMUTABLETYPE,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION
+             | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = engine_slots,
 };

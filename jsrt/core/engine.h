@@ -39,11 +39,11 @@ typedef struct jsrt_engine {
     uv_timer_t *tick;        /* owned, on an own loop: bounds a blocking wait; not referenced */
     int own_loop, pinned;
     int ready, condemned, closed;
-    int in_callback;         /* V8 called us back: nobody may enter */
-    pthread_t thread;        /* who entered last; of a pinned engine: its home */
-    unsigned boot;           /* how often it booted */
-    Py_ssize_t applied;      /* how many of the context's sources this isolate has run */
-    Py_ssize_t waiting;      /* threads that wait to enter */
+    int in_callback;    /* V8 called us back: nobody may enter */
+    pthread_t thread;   /* who entered last; of a pinned engine: its home */
+    unsigned boot;      /* how often it booted */
+    Py_ssize_t applied; /* how many of the context's sources this isolate has run */
+    Py_ssize_t waiting; /* threads that wait to enter */
     struct jsrt_engine *next, *previous; /* state->engines, while booted */
     jsrt_watch_t watch;
 
@@ -70,8 +70,8 @@ void jsrt_engine_leave_slowly(EngineObject *engine);
 /* Raises what a status other than JSV8_OK and JSV8_PENDING means. Inside. May run Python. */
 void jsrt_engine_raise(EngineObject *engine, jsv8_status_t status, const jsv8_error_t *error);
 /* The value of status and result, or NULL with an exception; not for JSV8_PENDING. Inside. */
-PyObject *jsrt_engine_result(EngineObject *engine, jsv8_status_t status,
-                             const jsv8_value_t *result, const jsv8_error_t *error);
+PyObject *jsrt_engine_result(EngineObject *engine, jsv8_status_t status, const jsv8_value_t *result,
+                             const jsv8_error_t *error);
 /* Frees the isolate; the engine may boot again. Not inside. Runs Python. */
 void jsrt_engine_discard(EngineObject *engine);
 /* Frees it for good. */
@@ -94,8 +94,8 @@ void jsrt_engine_loop_closing(jsrt_state_t *state, PyObject *loop_object);
 static inline int
 jsrt_engine_enter(EngineObject *engine)
 {
-    if (engine->ready && !jsrt_unusable && pthread_equal(engine->thread, pthread_self()) &&
-        !jsrt_watch_busy(&engine->watch)) {
+    if (engine->ready && !jsrt_unusable && pthread_equal(engine->thread, pthread_self())
+        && !jsrt_watch_busy(&engine->watch)) {
         jsrt_watch_enter(&engine->watch);
         return 0;
     }

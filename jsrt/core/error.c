@@ -88,13 +88,13 @@ details(jsrt_state_t *state, jsv8_status_t status, const jsv8_error_t *error)
     }
     int code = PyDict_SetItemString(keywords, "value", value);
     Py_DECREF(value);
-    if (code < 0 || put_text(keywords, "name", name) < 0 ||
-        put_text(keywords, "stack", error->stack) < 0 ||
-        put_text(keywords, "filename", error->filename) < 0 ||
-        put_text(keywords, "source_line", error->source_line) < 0 ||
-        put_number(keywords, "line", error->line) < 0 ||
-        put_number(keywords, "column", error->column) < 0 ||
-        put_number(keywords, "end_column", error->end_column) < 0) {
+    if (code < 0 || put_text(keywords, "name", name) < 0
+        || put_text(keywords, "stack", error->stack) < 0
+        || put_text(keywords, "filename", error->filename) < 0
+        || put_text(keywords, "source_line", error->source_line) < 0
+        || put_number(keywords, "line", error->line) < 0
+        || put_number(keywords, "column", error->column) < 0
+        || put_number(keywords, "end_column", error->end_column) < 0) {
         Py_CLEAR(keywords);
     }
     return keywords;

@@ -32,8 +32,7 @@ look_up(EngineObject *engine, PyObject *name)
     }
     jsv8_ref_t *ref = NULL;
     jsv8_error_t error = {0};
-    jsv8_status_t status =
-        jsv8_function(engine->isolate, text, (size_t)length, &ref, &error);
+    jsv8_status_t status = jsv8_function(engine->isolate, text, (size_t)length, &ref, &error);
     jsrt_watch_regain(&engine->watch);
     if (status != JSV8_OK) {
         jsrt_engine_raise(engine, status, &error);
@@ -95,8 +94,7 @@ function_vectorcall(PyObject *self, PyObject *const *objects, size_t flagged, Py
     jsv8_value_t result;
     jsv8_error_t error;
     jsrt_context_put_gil_down(context, engine);
-    jsv8_status_t status =
-        jsv8_call(ref, args.count, args.values, JSV8_SETTLE, &result, &error);
+    jsv8_status_t status = jsv8_call(ref, args.count, args.values, JSV8_SETTLE, &result, &error);
     jsrt_watch_regain(&engine->watch);
     if (lent) {
         jsv8_ref_free(ref);
@@ -227,17 +225,21 @@ static PyMemberDef function_members[] = {
 };
 
 static PyType_Slot function_slots[] = {
-    {Py_tp_doc, (void *)function_doc},       {Py_tp_traverse, function_traverse},
-    {Py_tp_clear, function_clear},           {Py_tp_dealloc, function_dealloc},
-    {Py_tp_repr, function_repr},             {Py_tp_call, PyVectorcall_Call},
-    {Py_tp_methods, function_methods},       {Py_tp_members, function_members},
+    {Py_tp_doc, (void *)function_doc},
+    {Py_tp_traverse, function_traverse},
+    {Py_tp_clear, function_clear},
+    {Py_tp_dealloc, function_dealloc},
+    {Py_tp_repr, function_repr},
+    {Py_tp_call, PyVectorcall_Call},
+    {Py_tp_methods, function_methods},
+    {Py_tp_members, function_members},
     {0, NULL},
 };
 
 PyType_Spec jsrt_function_spec = {
     .name = "jsrt.Function",
     .basicsize = sizeof(FunctionObject),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL |
-             Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL
+             | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = function_slots,
 };

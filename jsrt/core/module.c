@@ -164,13 +164,13 @@ module_exec(PyObject *module)
     jsrt_state_t *state = jsrt_state_of(module);
     state->datetime = PyCapsule_Import(PyDateTime_CAPSULE_NAME, 0);
     state->kinds = PyDict_New();
-    if (state->datetime == NULL || state->kinds == NULL || jsrt_error_init(state) < 0 ||
-        intern_names(state) < 0 || find_share_dir(module, state) < 0 || find_main_thread() < 0 ||
-        add_type(module, &jsrt_engine_spec, &state->EngineType, 0) < 0 ||
-        add_type(module, &jsrt_context_spec, &state->ContextType, 1) < 0 ||
-        add_type(module, &jsrt_function_spec, &state->FunctionType, 1) < 0 ||
-        PyModule_AddStringConstant(module, "v8_version", jsv8_v8_version()) < 0 ||
-        PyModule_AddStringConstant(module, "node_version", jsv8_node_version()) < 0) {
+    if (state->datetime == NULL || state->kinds == NULL || jsrt_error_init(state) < 0
+        || intern_names(state) < 0 || find_share_dir(module, state) < 0 || find_main_thread() < 0
+        || add_type(module, &jsrt_engine_spec, &state->EngineType, 0) < 0
+        || add_type(module, &jsrt_context_spec, &state->ContextType, 1) < 0
+        || add_type(module, &jsrt_function_spec, &state->FunctionType, 1) < 0
+        || PyModule_AddStringConstant(module, "v8_version", jsv8_v8_version()) < 0
+        || PyModule_AddStringConstant(module, "node_version", jsv8_node_version()) < 0) {
         return -1;
     }
     return register_exit(module);
@@ -221,12 +221,23 @@ module_free(void *module)
 {
     jsrt_state_t *state = jsrt_state_of(module);
     PyObject **names[] = {
-        &state->str_value,         &state->str_uv_loop,     &state->str_call_soon,
-        &state->str_call_later,    &state->str_add_reader,  &state->str_remove_reader,
-        &state->str_call_soon_threadsafe, &state->str_create_future, &state->str_set_result,
-        &state->str_set_exception, &state->str_done,        &state->str_cancel,
-        &state->str_turn,          &state->str_is_closed,   &state->str_is_running,
-        &state->str_call_exception_handler, &state->share_dir,
+        &state->str_value,
+        &state->str_uv_loop,
+        &state->str_call_soon,
+        &state->str_call_later,
+        &state->str_add_reader,
+        &state->str_remove_reader,
+        &state->str_call_soon_threadsafe,
+        &state->str_create_future,
+        &state->str_set_result,
+        &state->str_set_exception,
+        &state->str_done,
+        &state->str_cancel,
+        &state->str_turn,
+        &state->str_is_closed,
+        &state->str_is_running,
+        &state->str_call_exception_handler,
+        &state->share_dir,
     };
     module_clear(module);
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {

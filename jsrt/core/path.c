@@ -25,11 +25,9 @@ jsrt_path_key(PyObject *path, PyObject *key)
     }
     if (!PyUnicode_Check(key)) {
         longer = PyUnicode_FromFormat("%U.get(%.60R)", path, key);
-    }
-    else if (is_name(key)) {
+    } else if (is_name(key)) {
         longer = PyUnicode_FromFormat("%U.%U", path, key);
-    }
-    else {
+    } else {
         longer = PyUnicode_FromFormat("%U[%.60R]", path, key);
     }
     Py_DECREF(path);

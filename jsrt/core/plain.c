@@ -28,7 +28,7 @@ attribute_exists(PyTypeObject *type, const char *name)
 static int
 is_instance_of(PyObject *object, const char *module_name, const char *name)
 {
-    PyObject *modules = PyImport_GetModuleDict(); /* borrowed */
+    PyObject *modules = PyImport_GetModuleDict();                  /* borrowed */
     PyObject *module = PyDict_GetItemString(modules, module_name); /* borrowed */
     if (module == NULL) {
         return 0;
@@ -66,8 +66,8 @@ find_kind(jsrt_state_t *state, PyObject *object)
     if (attribute_exists(type, "__dataclass_fields__")) {
         return JSRT_KIND_DATACLASS;
     }
-    if (attribute_exists(type, "__pydantic_validator__") &&
-        attribute_exists(type, "model_fields")) {
+    if (attribute_exists(type, "__pydantic_validator__")
+        && attribute_exists(type, "model_fields")) {
         return JSRT_KIND_PYDANTIC;
     }
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
@@ -118,16 +118,15 @@ dataclass_fields(PyObject *object)
         PyObject *field = PyObject_GetItem(fields, name);
         PyObject *type = field ? PyObject_GetAttrString(field, "_field_type") : NULL;
         PyObject *type_name = type ? PyObject_GetAttrString(type, "name") : NULL;
-        int real = type_name && PyUnicode_Check(type_name) &&
-                   PyUnicode_CompareWithASCIIString(type_name, "_FIELD") == 0;
+        int real = type_name && PyUnicode_Check(type_name)
+                   && PyUnicode_CompareWithASCIIString(type_name, "_FIELD") == 0;
         if (type_name != NULL && real) {
             PyObject *value = PyObject_GetAttr(object, name);
             if (value == NULL || PyDict_SetItem(out, name, value) < 0) {
                 Py_CLEAR(out);
             }
             Py_XDECREF(value);
-        }
-        else if (type_name == NULL) {
+        } else if (type_name == NULL) {
             Py_CLEAR(out);
         }
         Py_XDECREF(type_name);
@@ -151,8 +150,7 @@ pydantic_fields(PyObject *object)
     PyObject *extra = PyObject_GetAttrString(object, "__pydantic_extra__");
     if (extra == NULL) {
         PyErr_Clear();
-    }
-    else if (PyDict_Check(extra) && PyDict_Update(out, extra) < 0) {
+    } else if (PyDict_Check(extra) && PyDict_Update(out, extra) < 0) {
         Py_CLEAR(out);
     }
     Py_XDECREF(extra);
@@ -209,8 +207,7 @@ jsrt_plain_date(jsrt_state_t *state, PyObject *object, jsrt_kind_t kind, double 
     PyObject *aware;
     if (PyDateTime_DATE_GET_TZINFO(object) == Py_None) {
         aware = PyObject_CallMethod(object, "astimezone", NULL);
-    }
-    else {
+    } else {
         aware = Py_NewRef(object);
     }
     PyObject *offset = aware ? PyObject_CallMethod(aware, "utcoffset", NULL) : NULL;
@@ -221,17 +218,17 @@ jsrt_plain_date(jsrt_state_t *state, PyObject *object, jsrt_kind_t kind, double 
     days = days_from_civil(PyDateTime_GET_YEAR(aware), PyDateTime_GET_MONTH(aware),
                            PyDateTime_GET_DAY(aware));
     int64_t microseconds =
-        (((days * 24 + PyDateTime_DATE_GET_HOUR(aware)) * 60 + PyDateTime_DATE_GET_MINUTE(aware)) *
-             60 +
-         PyDateTime_DATE_GET_SECOND(aware)) *
-            1000000 +
-        PyDateTime_DATE_GET_MICROSECOND(aware);
+        (((days * 24 + PyDateTime_DATE_GET_HOUR(aware)) * 60 + PyDateTime_DATE_GET_MINUTE(aware))
+             * 60
+         + PyDateTime_DATE_GET_SECOND(aware))
+            * 1000000
+        + PyDateTime_DATE_GET_MICROSECOND(aware);
     PyDateTime_CAPI *api = state->datetime;
     if (PyObject_TypeCheck(offset, api->DeltaType)) {
-        microseconds -= ((int64_t)PyDateTime_DELTA_GET_DAYS(offset) * 86400 +
-                         PyDateTime_DELTA_GET_SECONDS(offset)) *
-                            1000000 +
-                        PyDateTime_DELTA_GET_MICROSECONDS(offset);
+        microseconds -= ((int64_t)PyDateTime_DELTA_GET_DAYS(offset) * 86400
+                         + PyDateTime_DELTA_GET_SECONDS(offset))
+                            * 1000000
+                        + PyDateTime_DELTA_GET_MICROSECONDS(offset);
     }
     int64_t milliseconds = microseconds / 1000 - (microseconds % 1000 < 0);
     *out = (double)milliseconds;

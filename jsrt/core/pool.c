@@ -43,9 +43,8 @@ wait_for_return(jsrt_pool_t *pool)
         until.tv_nsec -= 1000000000;
     }
     pthread_mutex_lock(&returned.mutex);
-    while (returned.count == ticket &&
-           pthread_cond_timedwait(&returned.changed, &returned.mutex, &until) == 0) {
-    }
+    while (returned.count == ticket
+           && pthread_cond_timedwait(&returned.changed, &returned.mutex, &until) == 0) {}
     pthread_mutex_unlock(&returned.mutex);
     Py_END_ALLOW_THREADS
     pool->waiting--;
@@ -61,8 +60,8 @@ jsrt_pool_borrow(jsrt_pool_t *pool, EngineObject *like)
             return NULL;
         }
         if (pool->made < pool->size) {
-            EngineObject *engine = jsrt_engine_new(like->state, like->profile, like->heap_limit,
-                                                   like->timeout, 0);
+            EngineObject *engine =
+                jsrt_engine_new(like->state, like->profile, like->heap_limit, like->timeout, 0);
             pool->made += engine != NULL;
             return engine;
         }

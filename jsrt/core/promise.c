@@ -57,8 +57,7 @@ settle(waiter_t *waiter, int ok, PyObject *value, int abandoned)
             /* Nobody may be left to await it: mark the exception as seen. */
             Py_SETREF(done, PyObject_CallMethod(waiter->future, "exception", NULL));
         }
-    }
-    else {
+    } else {
         PyObject *method = PyObject_GetAttrString((PyObject *)engine, "_settle");
         if (method != NULL) {
             done = PyObject_CallMethodObjArgs(waiter->loop, state->str_call_soon_threadsafe, method,
@@ -94,15 +93,13 @@ on_settled(void *user, jsv8_status_t status, const jsv8_value_t *result, const j
             Py_XDECREF(error_type);
             Py_XDECREF(error_traceback);
         }
-    }
-    else {
+    } else {
         value = reason(engine, status, error);
     }
     if (value != NULL) {
         settle(waiter, ok, value, status == JSV8_TERMINATED);
         Py_DECREF(value);
-    }
-    else {
+    } else {
         PyErr_WriteUnraisable(waiter->future);
     }
     waiter_free(waiter);
@@ -204,8 +201,7 @@ jsrt_promise_wait(EngineObject *engine, jsv8_ref_t *promise)
                         "`await context.call_async(...)`");
         return NULL;
     }
-    uint64_t deadline =
-        engine->timeout > 0 ? jsrt_now() + (uint64_t)(engine->timeout * 1e9) : 0;
+    uint64_t deadline = engine->timeout > 0 ? jsrt_now() + (uint64_t)(engine->timeout * 1e9) : 0;
     PyObject *out = NULL;
     for (;;) {
         jsv8_value_t result;
@@ -215,8 +211,7 @@ jsrt_promise_wait(EngineObject *engine, jsv8_ref_t *promise)
             uint64_t left = now < deadline ? (deadline - now) / 1000000 + 1 : 1;
             uv_update_time(engine->loop);
             uv_timer_start(engine->tick, on_tick, left < TICK_MS ? left : TICK_MS, 0);
-        }
-        else {
+        } else {
             uv_update_time(engine->loop);
             uv_timer_start(engine->tick, on_tick, TICK_MS, 0);
         }

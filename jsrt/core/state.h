@@ -39,9 +39,9 @@ typedef struct jsrt_state {
     PyObject *get_running_loop;
 
     /* engine.c */
-    struct jsrt_engine *engines;   /* every booted engine, linked by next/previous */
-    PyObject *share_dir;           /* str or None: where Node's own JS files were unpacked */
-    int exiting;                   /* the exit hook ran: nothing boots any more */
+    struct jsrt_engine *engines; /* every booted engine, linked by next/previous */
+    PyObject *share_dir;         /* str or None: where Node's own JS files were unpacked */
+    int exiting;                 /* the exit hook ran: nothing boots any more */
     Py_ssize_t context_count, function_count, engine_count;
 
     /* Interned names, owned. */

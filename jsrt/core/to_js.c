@@ -19,8 +19,7 @@ keep_new(jsrt_args_t *args)
         args->state->spare = NULL;
         keep->buf.size = 0;
         keep->buf.failed = 0;
-    }
-    else {
+    } else {
         keep = calloc(1, sizeof(*keep));
         if (keep == NULL) {
             PyErr_NoMemory();
@@ -56,8 +55,7 @@ jsrt_args_release_kept(jsrt_args_t *args)
         if (args->state->spare == NULL && keep->buf.capacity <= SPARE_LARGEST) {
             keep->next = NULL;
             args->state->spare = keep;
-        }
-        else {
+        } else {
             jsrt_keep_free(keep);
         }
         keep = next;
@@ -113,8 +111,7 @@ jsrt_text_to_js(jsrt_args_t *args, PyObject *text, jsv8_value_t *out)
         if (character >= 0x10000) {
             units[n++] = Py_UNICODE_HIGH_SURROGATE(character);
             units[n++] = Py_UNICODE_LOW_SURROGATE(character);
-        }
-        else {
+        } else {
             units[n++] = (uint16_t)character;
         }
     }
@@ -190,13 +187,11 @@ static int
 tree(jsrt_args_t *args, PyObject *object, jsv8_value_t *out, Py_ssize_t index)
 {
     jsrt_keep_t *keep = keep_new(args);
-    if (keep == NULL ||
-        jsrt_tree_write(args->state, object, &keep->buf, &out->tag, index) < 0) {
+    if (keep == NULL || jsrt_tree_write(args->state, object, &keep->buf, &out->tag, index) < 0) {
         return -1;
     }
     out->u.text.data = keep->buf.data;
-    out->u.text.length =
-        out->tag == JSV8_JSON_UTF16 ? keep->buf.size / 2 : keep->buf.size;
+    out->u.text.length = out->tag == JSV8_JSON_UTF16 ? keep->buf.size / 2 : keep->buf.size;
     return 0;
 }
 
@@ -242,8 +237,8 @@ jsrt_to_js_any(jsrt_args_t *args, PyObject *object, jsv8_value_t *out, Py_ssize_
         out->u.boolean = object == Py_True;
         return 0;
     }
-    if (PyDict_Check(object) || PyList_Check(object) || PyTuple_Check(object) ||
-        PyAnySet_Check(object)) {
+    if (PyDict_Check(object) || PyList_Check(object) || PyTuple_Check(object)
+        || PyAnySet_Check(object)) {
         return tree(args, object, out, index);
     }
     if (PyUnicode_Check(object)) {

@@ -73,8 +73,8 @@ key_to_py(jsrt_state_t *state, const jsrt_wire_token_t *token)
     }
     PyObject **slot = &state->keys[(hash ^ (hash >> 15)) & (JSRT_KEY_CACHE - 1)];
     PyObject *known = *slot;
-    if (known != NULL && (size_t)PyUnicode_GET_LENGTH(known) == token->length &&
-        memcmp(PyUnicode_DATA(known), token->data, token->length) == 0) {
+    if (known != NULL && (size_t)PyUnicode_GET_LENGTH(known) == token->length
+        && memcmp(PyUnicode_DATA(known), token->data, token->length) == 0) {
         return Py_NewRef(known);
     }
     PyObject *key = text_to_py(token);
@@ -92,8 +92,7 @@ bigint_to_py(const uint8_t *magnitude, size_t length, int negative)
         uint64_t word = 0;
         memcpy(&word, magnitude, length);
         out = PyLong_FromUnsignedLongLong(word);
-    }
-    else {
+    } else {
         out = PyObject_CallMethod((PyObject *)&PyLong_Type, "from_bytes", "y#s",
                                   (const char *)magnitude, (Py_ssize_t)length, "little");
     }
@@ -128,10 +127,10 @@ date_to_py(jsrt_state_t *state, double milliseconds)
     int day = (int)(of_year - (153 * shifted + 2) / 5 + 1);
     int month = (int)(shifted < 10 ? shifted + 3 : shifted - 9);
     year += era * 400 + (month <= 2);
-    return api->DateTime_FromDateAndTime(
-        (int)year, month, day, (int)(in_day / 3600000), (int)(in_day / 60000 % 60),
-        (int)(in_day / 1000 % 60), (int)(in_day % 1000) * 1000, api->TimeZone_UTC,
-        api->DateTimeType);
+    return api->DateTime_FromDateAndTime((int)year, month, day, (int)(in_day / 3600000),
+                                         (int)(in_day / 60000 % 60), (int)(in_day / 1000 % 60),
+                                         (int)(in_day % 1000) * 1000, api->TimeZone_UTC,
+                                         api->DateTimeType);
 }
 
 /* ---- The builder ------------------------------------------------------------------------------ */
@@ -152,9 +151,9 @@ enum { FRAMES_INLINE = 12, SEEN_INLINE = 32 };
 typedef struct {
     jsrt_state_t *state; /* borrowed */
     jsrt_wire_reader_t reader;
-    frame_t *frames;     /* frames_inline, or owned */
+    frame_t *frames; /* frames_inline, or owned */
     size_t depth, capacity;
-    PyObject **seen;     /* owned references by object number, NULL: still open; or owned array */
+    PyObject **seen; /* owned references by object number, NULL: still open; or owned array */
     size_t seen_count, seen_capacity;
     frame_t frames_inline[FRAMES_INLINE];
     PyObject *seen_inline[SEEN_INLINE];
@@ -168,8 +167,7 @@ fail(builder_t *builder, const char *what)
         frame_t *frame = &builder->frames[i];
         if (frame->kind == BUILD_LIST || frame->kind == BUILD_SET) {
             path = jsrt_path_index(path, (Py_ssize_t)frame->at);
-        }
-        else if (frame->key != NULL) {
+        } else if (frame->key != NULL) {
             path = jsrt_path_key(path, frame->key);
         }
     }
@@ -272,8 +270,7 @@ attach(builder_t *builder, PyObject *value)
         /* A named property of an array: key, then value; neither is kept. */
         if (frame->key == NULL) {
             frame->key = value;
-        }
-        else {
+        } else {
             Py_CLEAR(frame->key);
             Py_DECREF(value);
         }
@@ -287,8 +284,7 @@ attach(builder_t *builder, PyObject *value)
         if (index < frame->length) {
             Py_INCREF(value);
             code = PyList_SetItem(frame->container, (Py_ssize_t)index, value);
-        }
-        else {
+        } else {
             PyErr_Clear();
         }
         Py_CLEAR(frame->key);
@@ -347,8 +343,7 @@ new_list(builder_t *builder, const jsrt_wire_token_t *token)
     if (token->kind == JSRT_WIRE_SPARSE && token->length > 50000000) {
         PyErr_Format(builder->state->ConversionError,
                      "a sparse array of length %zu is too long for a list", token->length);
-    }
-    else {
+    } else {
         list = PyList_New((Py_ssize_t)token->length);
     }
     if (list != NULL && token->kind == JSRT_WIRE_SPARSE) {

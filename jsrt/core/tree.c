@@ -55,8 +55,7 @@ path_of(walk_t *walk, size_t depth)
             if (frame->key != NULL) {
                 path = jsrt_path_key(path, frame->key);
             }
-        }
-        else {
+        } else {
             path = jsrt_path_index(path, frame->at - 1);
         }
     }
@@ -74,8 +73,7 @@ fail_at(walk_t *walk, size_t depth, const char *what, const char *type)
     if (detail != NULL && walk->index >= 0) {
         PyErr_Format(walk->state->ConversionError, "argument %zd: %U: %U", walk->index + 1, path,
                      detail);
-    }
-    else if (detail != NULL) {
+    } else if (detail != NULL) {
         PyErr_Format(walk->state->ConversionError, "%U: %U", path, detail);
     }
     Py_XDECREF(detail);
@@ -89,8 +87,8 @@ fail_too_deep(walk_t *walk)
 {
     for (size_t i = 1; i < walk->depth; i++) {
         for (size_t j = 0; j < i; j++) {
-            if (walk->frames[i].container == walk->frames[j].container &&
-                walk->frames[i].kind != FRAME_SET) {
+            if (walk->frames[i].container == walk->frames[j].container
+                && walk->frames[i].kind != FRAME_SET) {
                 return fail_at(walk, i, "a cycle: the %s contains itself",
                                Py_TYPE(walk->frames[i].container)->tp_name);
             }
@@ -139,8 +137,7 @@ put_char(walk_t *walk, char character)
 {
     if (!walk->wide) {
         jsrt_buf_byte(walk->buf, (uint8_t)character);
-    }
-    else {
+    } else {
         put_ascii(walk, &character, 1);
     }
 }
@@ -189,8 +186,9 @@ any_escaped(const uint8_t *bytes)
     memcpy(&word, bytes, 8);
     quote = word ^ (ones * '"');
     back = word ^ (ones * '\\');
-    return ((((word - ones * 0x20) & ~word) | ((quote - ones) & ~quote) | ((back - ones) & ~back)) &
-            highs) != 0;
+    return ((((word - ones * 0x20) & ~word) | ((quote - ones) & ~quote) | ((back - ones) & ~back))
+            & highs)
+           != 0;
 }
 
 static void
@@ -214,8 +212,7 @@ put_latin1(walk_t *walk, const uint8_t *text, size_t length)
             }
             if (is_escaped(text[i])) {
                 at += escape(text[i], (char *)at);
-            }
-            else {
+            } else {
                 *at++ = text[i];
             }
             i++;
@@ -245,12 +242,10 @@ put_wide(walk_t *walk, int kind, const void *data, Py_ssize_t length)
                 for (size_t j = 0; j < n; j++) {
                     *at++ = (uint8_t)escaped[j];
                 }
-            }
-            else if (character >= 0x10000) {
+            } else if (character >= 0x10000) {
                 *at++ = Py_UNICODE_HIGH_SURROGATE(character);
                 *at++ = Py_UNICODE_LOW_SURROGATE(character);
-            }
-            else {
+            } else {
                 *at++ = (uint16_t)character;
             }
         }
@@ -269,8 +264,7 @@ put_json_text(walk_t *walk, PyObject *text)
     put_char(walk, '"');
     if (walk->wide) {
         put_wide(walk, kind, PyUnicode_DATA(text), length);
-    }
-    else {
+    } else {
         put_latin1(walk, PyUnicode_DATA(text), (size_t)length);
     }
     put_char(walk, '"');
@@ -384,8 +378,7 @@ put_int(walk_t *walk, PyObject *object)
     }
     if (walk->wire) {
         jsrt_wire_int(walk->buf, small);
-    }
-    else {
+    } else {
         put_json_int(walk, small);
     }
     return 0;
@@ -477,8 +470,7 @@ pop(walk_t *walk)
     frame_t *frame = &walk->frames[--walk->depth];
     if (!walk->wire) {
         put_close(walk, frame->kind == FRAME_DICT ? '}' : ']', frame->written);
-    }
-    else {
+    } else {
         size_t count = (size_t)frame->written;
         switch (frame->kind) {
         case FRAME_LIST:
@@ -580,11 +572,9 @@ put_value(walk_t *walk, PyObject *object)
     if (object == Py_True || object == Py_False) {
         if (walk->wire) {
             jsrt_wire_bool(walk->buf, object == Py_True);
-        }
-        else if (object == Py_True) {
+        } else if (object == Py_True) {
             put_ascii(walk, "true", 4);
-        }
-        else {
+        } else {
             put_ascii(walk, "false", 5);
         }
         return 0;
@@ -595,8 +585,7 @@ put_value(walk_t *walk, PyObject *object)
     if (object == Py_None) {
         if (walk->wire) {
             jsrt_wire_null(walk->buf);
-        }
-        else {
+        } else {
             put_ascii(walk, "null", 4);
         }
         return 0;

@@ -22,8 +22,8 @@ typedef enum {
     JSRT_KIND_UNKNOWN = 0,
     JSRT_KIND_DATETIME,
     JSRT_KIND_DATE,
-    JSRT_KIND_TEXT,      /* str(object): Decimal, UUID */
-    JSRT_KIND_ENUM,      /* object.value */
+    JSRT_KIND_TEXT, /* str(object): Decimal, UUID */
+    JSRT_KIND_ENUM, /* object.value */
     JSRT_KIND_DATACLASS,
     JSRT_KIND_PYDANTIC,
     JSRT_KIND_MAPPING

@@ -128,8 +128,7 @@ look(jsrt_watch_t *watch, uint64_t now)
     if (watch->timeout != 0 && now - watch->since >= watch->timeout) {
         atomic_store(&watch->overdue_call, call);
         ask(watch, call, now);
-    }
-    else if (watch->asked == 0 || now - watch->asked >= SIGNALS_EVERY_MS * MILLISECOND) {
+    } else if (watch->asked == 0 || now - watch->asked >= SIGNALS_EVERY_MS * MILLISECOND) {
         ask(watch, call, now);
     }
     return 1;
@@ -235,8 +234,7 @@ jsrt_watch_stop(jsrt_watch_t *watch)
     if (watch->isolate != NULL) {
         if (watch->previous != NULL) {
             watch->previous->next = watch->next;
-        }
-        else {
+        } else {
             dog.watches = watch->next;
         }
         if (watch->next != NULL) {

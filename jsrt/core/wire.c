@@ -333,8 +333,7 @@ find_buffer(const jsrt_wire_reader_t *reader, uint64_t number)
         size_t middle = low + (high - low) / 2;
         if (reader->buffers[middle].number < number) {
             low = middle + 1;
-        }
-        else {
+        } else {
             high = middle;
         }
     }
@@ -382,8 +381,8 @@ static int
 get_array_buffer(jsrt_wire_reader_t *reader, int tag, jsrt_wire_token_t *token)
 {
     uint64_t length, maximum;
-    if (get_varint(reader, &length) < 0 || (tag == '~' && get_varint(reader, &maximum) < 0) ||
-        get_span(reader, length, token) < 0) {
+    if (get_varint(reader, &length) < 0 || (tag == '~' && get_varint(reader, &maximum) < 0)
+        || get_span(reader, length, token) < 0) {
         return JSRT_WIRE_BAD;
     }
     token->kind = JSRT_WIRE_BYTES;

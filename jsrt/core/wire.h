@@ -93,12 +93,12 @@ typedef enum { JSRT_TEXT_LATIN1, JSRT_TEXT_UTF16, JSRT_TEXT_UTF8 } jsrt_text_t;
 
 typedef struct {
     jsrt_wire_kind_t kind;
-    int numbers;             /* how many object numbers this value takes: 0, 1 or 2 */
+    int numbers; /* how many object numbers this value takes: 0, 1 or 2 */
     int negative;
     jsrt_text_t encoding;
     int64_t integer;
     double number;
-    const uint8_t *data;     /* borrowed from the reader's data; UTF-16 may be unaligned */
+    const uint8_t *data; /* borrowed from the reader's data; UTF-16 may be unaligned */
     size_t length;
 } jsrt_wire_token_t;
 
@@ -117,8 +117,8 @@ typedef struct {
 } jsrt_wire_reader_t;
 
 enum {
-    JSRT_WIRE_BAD = -1,       /* not this format, or cut short */
-    JSRT_WIRE_UNKNOWN = -2,   /* a tag this reader does not know (shared memory, wasm...) */
+    JSRT_WIRE_BAD = -1,     /* not this format, or cut short */
+    JSRT_WIRE_UNKNOWN = -2, /* a tag this reader does not know (shared memory, wasm...) */
     JSRT_WIRE_NO_MEMORY = -3
 };
 
@@ -129,10 +129,10 @@ void jsrt_wire_reader_dispose(jsrt_wire_reader_t *reader);
 int jsrt_wire_next(jsrt_wire_reader_t *reader, jsrt_wire_token_t *token);
 
 typedef enum {
-    JSRT_WIRE_ERROR_NAME,     /* token: the prototype's name as text */
-    JSRT_WIRE_ERROR_MESSAGE,  /* token: text */
-    JSRT_WIRE_ERROR_STACK,    /* token: text */
-    JSRT_WIRE_ERROR_CAUSE,    /* the cause follows: jsrt_wire_next */
+    JSRT_WIRE_ERROR_NAME,    /* token: the prototype's name as text */
+    JSRT_WIRE_ERROR_MESSAGE, /* token: text */
+    JSRT_WIRE_ERROR_STACK,   /* token: text */
+    JSRT_WIRE_ERROR_CAUSE,   /* the cause follows: jsrt_wire_next */
     JSRT_WIRE_ERROR_END
 } jsrt_wire_error_t;
 

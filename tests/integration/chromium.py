@@ -59,6 +59,8 @@ class Browser:
             stderr=self._log,
             pass_fds=(3, 4),
             preexec_fn=place,
+            # Sanitizers' runtimes (tools/with-asan) are for our own extensions.
+            env={name: value for name, value in os.environ.items() if name != "LD_PRELOAD"},
         )
         for fd in ends:
             os.close(fd)

@@ -8,7 +8,7 @@ import signal
 import time
 
 import pytest
-from casgi_process import Load, casgi
+from casgi_process import HERE, Load, casgi
 
 STARTED = r"Started server process \[(\d+)\]"
 
@@ -82,7 +82,9 @@ def test_hang_up_of_a_terminal_restarts_gracefully():
 
 def test_rolling_restart_loads_new_code(tmp_path):
     module = tmp_path / "rolled.py"
-    text = "from process_apps import answer, lifespan\nasync def app(scope, receive, send):\n"
+    # The applications' folder is not on the path where PYTHONSAFEPATH is set.
+    text = f"import sys\nsys.path.append({str(HERE)!r})\n"
+    text += "from process_apps import answer, lifespan\nasync def app(scope, receive, send):\n"
     text += "    if scope['type'] == 'lifespan': return await lifespan(receive, send)\n"
     module.write_text(text + "    await answer(send, 'old')\n")
     env = {"PYTHONDONTWRITEBYTECODE": "1"}

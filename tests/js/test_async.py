@@ -132,9 +132,11 @@ def test_a_later_call_settles_an_earlier_promise(web):
 
 
 def test_a_call_that_throws_and_rejects_an_earlier_promise(web):
-    web.compile("let refuse; const refused = new Promise((_, no) => { refuse = no });"
-                "function both() { refuse(new TypeError('r'.repeat(3000)));"
-                "throw new RangeError('t'.repeat(300)) }")
+    web.compile(
+        "let refuse; const refused = new Promise((_, no) => { refuse = no });"
+        "function both() { refuse(new TypeError('r'.repeat(3000)));"
+        "throw new RangeError('t'.repeat(300)) }"
+    )
 
     async def main():
         future = web.eval_async("refused")

@@ -51,8 +51,11 @@ def test_a_thrown_error(ctx):
     ],
 )
 def test_anything_can_be_thrown(ctx, thrown, value, message):
-    ctx.compile(f"function f() {{ throw {thrown} }}" if thrown != "{code: 7}" else
-                "function f() { throw {code: 7} }")
+    ctx.compile(
+        f"function f() {{ throw {thrown} }}"
+        if thrown != "{code: 7}"
+        else "function f() { throw {code: 7} }"
+    )
     with pytest.raises(jsrt.JSError) as caught:
         ctx.call("f")
     assert caught.value.value == value
@@ -148,12 +151,29 @@ def test_names(ctx):
 @both
 @pytest.mark.parametrize(
     "name",
-    ["nothing", "lib.no", "lib.n", "lib.no.way", "", ".", "a..b", "1;evil()", "(x=>x)", "add()",
-     "this", "if", "add\n", "evil`x`", "x" * 1000, "\ud800"],
+    [
+        "nothing",
+        "lib.no",
+        "lib.n",
+        "lib.no.way",
+        "",
+        ".",
+        "a..b",
+        "1;evil()",
+        "(x=>x)",
+        "add()",
+        "this",
+        "if",
+        "add\n",
+        "evil`x`",
+        "x" * 1000,
+        "\ud800",
+    ],
 )
 def test_bad_names_are_data(ctx, name):
-    ctx.compile("var ran = false; function evil() { ran = true } const lib = {n: 1}; "
-                "function add() {}")
+    ctx.compile(
+        "var ran = false; function evil() { ran = true } const lib = {n: 1}; function add() {}"
+    )
     for _ in range(2):
         with pytest.raises((jsrt.JSError, UnicodeEncodeError)):
             ctx.call(name)
@@ -214,8 +234,15 @@ def test_closing():
         assert "booted" in repr(ctx)
     assert ctx.closed
     ctx.close()
-    for use in (lambda: ctx.eval("1"), lambda: ctx.call("f"), f, lambda: ctx.function("f"),
-                ctx.heap_statistics, ctx.__enter__, lambda: ctx.compile("1")):
+    for use in (
+        lambda: ctx.eval("1"),
+        lambda: ctx.call("f"),
+        f,
+        lambda: ctx.function("f"),
+        ctx.heap_statistics,
+        ctx.__enter__,
+        lambda: ctx.compile("1"),
+    ):
         with pytest.raises(jsrt.ContextClosed):
             use()
 

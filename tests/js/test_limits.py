@@ -177,8 +177,17 @@ def test_long_calls_put_the_gil_down():
     assert during > 20
 
 
-@pytest.mark.parametrize("bad", [{"heap_limit": 1}, {"heap_limit": -5}, {"timeout": 0},
-                                 {"timeout": -1}, {"pool": -1}, {"profile": "x"}])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"heap_limit": 1},
+        {"heap_limit": -5},
+        {"timeout": 0},
+        {"timeout": -1},
+        {"pool": -1},
+        {"profile": "x"},
+    ],
+)
 def test_limits_are_checked(bad):
     with pytest.raises(ValueError):
         jsrt.Context(**bad)

@@ -25,7 +25,9 @@ def script(text: str) -> str:
 
 
 def test_fork_after_v8_has_started(run_python):
-    out = clean(run_python(script("""
+    out = clean(
+        run_python(
+            script("""
         import gc, os, sys, jsrt
         ctx = jsrt.Context(code="const f = () => 1")
         f = ctx.function("f")
@@ -46,12 +48,16 @@ def test_fork_after_v8_has_started(run_python):
             sys.exit(7)
         _, status = os.waitpid(pid, 0)
         print("exit", os.waitstatus_to_exitcode(status), f(), ctx.eval("2"))
-    """)))
+    """)
+        )
+    )
     assert out == "child [True, True, True, True, True]\nexit 7 1 2\n"
 
 
 def test_fork_before_v8_has_started(run_python):
-    out = clean(run_python(script("""
+    out = clean(
+        run_python(
+            script("""
         import os, sys, jsrt
         ctx = jsrt.Context()
         pids = []
@@ -62,7 +68,9 @@ def test_fork_before_v8_has_started(run_python):
                 sys.exit(0 if ok else 1)
             pids.append(pid)
         print([os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids], ctx.eval("1+1"))
-    """)))
+    """)
+        )
+    )
     assert out == "[0, 0, 0] 2\n"
 
 
@@ -150,11 +158,15 @@ def test_exit_is_clean(run_python, text):
 
 
 def test_importing_starts_nothing(run_python):
-    out = clean(run_python(script("""
+    out = clean(
+        run_python(
+            script("""
         import os, jsrt
         jsrt.Context()
         print(len(os.listdir("/proc/self/task")), jsrt.v8_version != "", jsrt.node_version != "")
-    """)))
+    """)
+        )
+    )
     assert out == "1 True True\n"
 
 
@@ -171,7 +183,9 @@ def test_an_uncaught_error_is_readable(run_python):
 
 
 def test_signal_dispositions_are_left_alone(run_python):
-    out = clean(run_python(script("""
+    out = clean(
+        run_python(
+            script("""
         import signal
         names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGPIPE", "SIGUSR1", "SIGCHLD", "SIGWINCH")
         before = [signal.getsignal(getattr(signal, n)) for n in names]
@@ -185,7 +199,9 @@ def test_signal_dispositions_are_left_alone(run_python):
         print(before == [signal.getsignal(getattr(signal, n)) for n in names])
         mask = int(kept[1].split()[1], 16) ^ int(raw()[1].split()[1], 16)
         print([n for n in names if mask >> (getattr(signal, n) - 1) & 1])
-    """)))
+    """)
+        )
+    )
     assert out == "True\n[]\n"
     assert signal.SIGINT
 
@@ -243,7 +259,9 @@ def test_twenty_thousand_calls_leave_nothing(run_python, profile):
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_contexts_come_and_go_without_growth(run_python):
-    out = clean(run_python(script("""
+    out = clean(
+        run_python(
+            script("""
         import gc, resource, jsrt
         from jsrt import _jsrt
         def rss():
@@ -260,7 +278,10 @@ def test_contexts_come_and_go_without_growth(run_python):
             print(round((rss() - before) / (n * 2), 3))
         gc.collect()
         print(_jsrt._debug_counts())
-    """), timeout=280))
+    """),
+            timeout=280,
+        )
+    )
     bare, web, counts = out.splitlines()
     assert float(bare) < 0.1
     assert float(web) < 1.5

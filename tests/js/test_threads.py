@@ -25,7 +25,7 @@ def test_contexts_die_in_any_order(profile, order):
     contexts = [jsrt.Context(profile=profile, code=f"const me = {n}") for n in range(3)]
     for gone, n in enumerate(order):
         contexts[n] = None
-        for other in order[gone + 1:]:
+        for other in order[gone + 1 :]:
             assert contexts[other].eval("me") == other
 
 

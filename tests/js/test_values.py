@@ -244,8 +244,10 @@ def test_a_container_that_changes_meanwhile(same):
         ("new Uint16Array([258])", b"\2\1"),
         ("new DataView(new ArrayBuffer(2))", b"\0\0"),
         ("new ArrayBuffer(3)", b"\0\0\0"),
-        ("const b = new ArrayBuffer(4); [b, new Uint8Array(b), new Uint8Array(b, 1, 2)]",
-         [b"\0" * 4, b"\0" * 4, b"\0" * 2]),
+        (
+            "const b = new ArrayBuffer(4); [b, new Uint8Array(b), new Uint8Array(b, 1, 2)]",
+            [b"\0" * 4, b"\0" * 4, b"\0" * 2],
+        ),
         ("/a+\\/b/gi", "a+\\/b"),
         ("[Object('s'), Object(1.5), Object(true), Object(2n)]", ["s", 1.5, True, 2]),
         ("Promise.resolve([1])", [1]),
@@ -380,15 +382,20 @@ def test_rich_round_trip(same, value):
 
 
 @fast
-@given(value=st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(st.characters(exclude_categories=["Cs"]), max_size=30),
-    lambda inner: st.lists(inner, max_size=5)
-    | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"]), max_size=9), inner,
-                      max_size=5),
-    max_leaves=30,
-))
+@given(
+    value=st.recursive(
+        st.none()
+        | st.booleans()
+        | st.integers(-(2**53), 2**53)
+        | st.floats(allow_nan=False, allow_infinity=False)
+        | st.text(st.characters(exclude_categories=["Cs"]), max_size=30),
+        lambda inner: st.lists(inner, max_size=5)
+        | st.dictionaries(
+            st.text(st.characters(exclude_categories=["Cs"]), max_size=9), inner, max_size=5
+        ),
+        max_leaves=30,
+    )
+)
 def test_javascript_sees_what_json_says(js, value):
     def number(digits: str) -> int | float:
         # JavaScript writes large doubles without an exponent.
