@@ -38,7 +38,7 @@ NESTED = {"id": 1, "list": [1, 2.5, "three", None, {"deep": {"deeper": [True, 7]
 
 
 @pytest.fixture(autouse=True)
-def _counters_return_to_zero() -> Iterator[None]:
+def _counters_return() -> Iterator[None]:
     gc.collect()
     before = _jsrt._debug_counts()
     yield
@@ -156,7 +156,7 @@ def test_promises_leave_nothing(make_loop: Callable[[], asyncio.AbstractEventLoo
             assert left.resident < FEW_MEGABYTES
 
 
-@pytest.mark.parametrize(("profile", "count"), [("bare", 50), ("web", 6)])
+@pytest.mark.parametrize(("profile", "count"), [("bare", 50), ("web", 4)])
 def test_contexts_leave_nothing(profile: str, count: int) -> None:
     def work() -> None:
         for number in range(count):

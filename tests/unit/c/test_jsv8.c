@@ -1354,7 +1354,7 @@ static void
 test_processes(void **state)
 {
     (void)state;
-    static const char *const kinds[] = {"bare", "web", "stop", "lock", "orphan", "shared",
+    static const char *const kinds[] = {"bare", "web", "web", "web", "stop", "lock", "orphan", "shared",
                                         "fork"};
     for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
         int status = 0;
