@@ -520,7 +520,7 @@ def test_app_closes(message: dict[str, Any], code: int, reason: str) -> None:
         await send({"type": "websocket.accept"})
         await send({"type": "websocket.close", **message})
         received.append(await receive())
-        with pytest.raises(RuntimeError, match="after sending 'websocket.close'"):
+        with pytest.raises(RuntimeError, match=r"after sending 'websocket\.close'"):
             await send({"type": "websocket.send", "text": "x"})
 
     with serve(app) as server:

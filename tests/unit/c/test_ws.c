@@ -62,10 +62,9 @@ replay(const asgi_buf_t *wire, size_t step, size_t max_size, char *log, size_t r
                 break;
             case ASGI_WS_PING:
             case ASGI_WS_PONG:
-                n += (size_t)snprintf(log + n, room - n, "%s(%.*s) ",
-                                      event.kind == ASGI_WS_PING ? "ping" : "pong",
-                                      (int)event.payload.size,
-                                      event.payload.size > 0 ? event.payload.data : "");
+                n += (size_t)snprintf(
+                    log + n, room - n, "%s(%.*s) ", event.kind == ASGI_WS_PING ? "ping" : "pong",
+                    (int)event.payload.size, event.payload.size > 0 ? event.payload.data : "");
                 break;
             case ASGI_WS_CLOSE:
                 n += (size_t)snprintf(log + n, room - n, "close(%u %.*s) ", event.code,
@@ -122,7 +121,9 @@ test_fragments_with_control_between(void **state)
     FRAME(&wire, 0x00, "");
     FRAME(&wire, 0x8a, "");
     FRAME(&wire, 0x80, "\xa9z");
-    FRAME(&wire, 0x88, "\x03\xe8" "bye");
+    FRAME(&wire, 0x88,
+          "\x03\xe8"
+          "bye");
     FRAME(&wire, 0x81, "after the end");
     expect(&wire, "ping(are you there) pong() text(a\xc3\xa9z) close(1000 bye) ");
 }
@@ -179,25 +180,25 @@ test_errors(void **state)
         size_t size;
         const char *expected;
     } cases[] = {
-        {0xc1, "x", 1, "error(1002)"},              /* reserved bits */
+        {0xc1, "x", 1, "error(1002)"}, /* reserved bits */
         {0x91, "x", 1, "error(1002)"},
-        {0x83, "x", 1, "error(1002)"},              /* opcodes */
+        {0x83, "x", 1, "error(1002)"}, /* opcodes */
         {0x8b, "x", 1, "error(1002)"},
-        {0x80, "x", 1, "error(1002)"},              /* continues nothing */
-        {0x09, "x", 1, "error(1002)"},              /* fragmented control frame */
-        {0x88, "x", 1, "error(1002)"},              /* half a close code */
-        {0x88, "\x03\xed", 2, "error(1002)"},       /* 1005 */
-        {0x88, "\x03\xee", 2, "error(1002)"},       /* 1006 */
-        {0x88, "\x03\xf7", 2, "error(1002)"},       /* 1015 */
-        {0x88, "\x03\xe7", 2, "error(1002)"},       /* 999 */
-        {0x88, "\x13\x88", 2, "error(1002)"},       /* 5000 */
+        {0x80, "x", 1, "error(1002)"},        /* continues nothing */
+        {0x09, "x", 1, "error(1002)"},        /* fragmented control frame */
+        {0x88, "x", 1, "error(1002)"},        /* half a close code */
+        {0x88, "\x03\xed", 2, "error(1002)"}, /* 1005 */
+        {0x88, "\x03\xee", 2, "error(1002)"}, /* 1006 */
+        {0x88, "\x03\xf7", 2, "error(1002)"}, /* 1015 */
+        {0x88, "\x03\xe7", 2, "error(1002)"}, /* 999 */
+        {0x88, "\x13\x88", 2, "error(1002)"}, /* 5000 */
         {0x88, "\x03\xe8\xff", 3, "error(1007)"},
         {0x88, "\x03\xe8\xc3", 3, "error(1007)"},
         {0x88, "", 0, "close(1005 ) "},
         {0x88, "\x0b\xb8", 2, "close(3000 ) "},
-        {0x81, "\xc3", 1, "error(1007)"},           /* cut character */
-        {0x81, "\xed\xa0\x80", 3, "error(1007)"},   /* surrogate */
-        {0x01, "a\xff", 2, "error(1007)"},          /* seen before the message ends */
+        {0x81, "\xc3", 1, "error(1007)"},         /* cut character */
+        {0x81, "\xed\xa0\x80", 3, "error(1007)"}, /* surrogate */
+        {0x01, "a\xff", 2, "error(1007)"},        /* seen before the message ends */
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -225,11 +226,17 @@ test_raw_heads(void **state)
         size_t size;
         const char *expected;
     } cases[] = {
-        {"\x81\x01x", 3, "error(1002)"},                                    /* not masked */
-        {"\x82\xff\x80\0\0\0\0\0\0\0abcd", 14, "error(1002)"},              /* 2^63 bytes */
-        {"\x82\xff\x7f\xff\xff\xff\xff\xff\xff\xff" "abcd", 14, "error(1009)"},
-        {"\x89\xfe\0\x7e" "abcd", 8, "error(1002)"},                        /* a ping of 126 */
-        {"\x82\xfe\x03\xe9" "abcd", 8, "error(1009)"},                      /* 1001 bytes */
+        {"\x81\x01x", 3, "error(1002)"},                       /* not masked */
+        {"\x82\xff\x80\0\0\0\0\0\0\0abcd", 14, "error(1002)"}, /* 2^63 bytes */
+        {"\x82\xff\x7f\xff\xff\xff\xff\xff\xff\xff"
+         "abcd",
+         14, "error(1009)"},
+        {"\x89\xfe\0\x7e"
+         "abcd",
+         8, "error(1002)"}, /* a ping of 126 */
+        {"\x82\xfe\x03\xe9"
+         "abcd",
+         8, "error(1009)"}, /* 1001 bytes */
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -252,6 +259,43 @@ test_too_big_in_pieces(void **state)
     asgi_buf_dispose(&wire);
 }
 
+/* Random bytes, heads made likely: nothing is read or written out of bounds, and no message is
+ * longer than it may be. */
+static void
+test_noise(void **state)
+{
+    static const uint8_t firsts[] = {0x00, 0x01, 0x02, 0x80, 0x81, 0x82, 0x88, 0x89, 0x8a, 0xff};
+    uint32_t seed = 1;
+#define RANDOM() (seed = seed * 1664525u + 1013904223u, seed >> 16)
+
+    for (int round = 0; round < 20000; round++) {
+        asgi_ws_parser_t parser;
+        asgi_ws_event_t event = {.kind = ASGI_WS_MORE};
+        asgi_buf_t into = {0};
+        asgi_ws_parser_init(&parser, 300);
+        for (int piece = 0; piece < 8 && event.kind != ASGI_WS_ERROR; piece++) {
+            size_t size = 1 + RANDOM() % 200, used = 0;
+            char *data = malloc(size);
+            for (size_t i = 0; i < size; i++)
+                data[i] = (char)RANDOM();
+            data[0] = (char)firsts[RANDOM() % sizeof firsts];
+            if (size > 1)
+                data[1] = (char)(0x80 | (RANDOM() % 4 ? RANDOM() % 100 : RANDOM()));
+            while (asgi_ws_next(&parser, data + used, size - used, &into, &event) != ASGI_WS_MORE
+                   && event.kind != ASGI_WS_ERROR) {
+                used += event.consumed;
+                assert_true(used <= size);
+                assert_true(event.kind != ASGI_WS_MESSAGE || event.size <= 300);
+                if (event.kind == ASGI_WS_MESSAGE)
+                    asgi_buf_clear(&into);
+            }
+            free(data);
+        }
+        asgi_buf_dispose(&into);
+    }
+#undef RANDOM
+}
+
 static void
 test_writing(void **state)
 {
@@ -268,7 +312,10 @@ test_writing(void **state)
     assert_int_equal(asgi_ws_close(&buf, 1000, "bye", 3), 0);
     assert_int_equal(asgi_ws_close(&buf, ASGI_WS_NO_CODE, "not sent", 8), 0);
     assert_int_equal(asgi_buf_size(&buf), 13);
-    assert_memory_equal(buf.data, "\x8a\x02hi\x88\x05\x03\xe8" "bye\x88\0", 13);
+    assert_memory_equal(buf.data,
+                        "\x8a\x02hi\x88\x05\x03\xe8"
+                        "bye\x88\0",
+                        13);
     asgi_buf_clear(&buf);
     /* 123 bytes of reason fit; the character that would be cut goes. */
     memset(reason, 'x', sizeof reason);
@@ -281,8 +328,12 @@ test_writing(void **state)
 static void
 test_handshake(void **state)
 {
-    static const char *bad[] = {"", "abc", "dGhlIHNhbXBsZSBub25jZQ=", "dGhlIHNhbXBsZSBub25jZQ=a",
-                                "dGhlIHNhbXBsZSBub25j Q==", "dGhlIHNhbXBsZSBub25jZQ==="};
+    static const char *bad[] = {"",
+                                "abc",
+                                "dGhlIHNhbXBsZSBub25jZQ=",
+                                "dGhlIHNhbXBsZSBub25jZQ=a",
+                                "dGhlIHNhbXBsZSBub25j Q==",
+                                "dGhlIHNhbXBsZSBub25jZQ==="};
     char accept[ASGI_WS_ACCEPT_SIZE];
 
     assert_true(asgi_ws_key_ok(ASGI_SLICE("dGhlIHNhbXBsZSBub25jZQ==")));
@@ -296,15 +347,11 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_messages),
-        cmocka_unit_test(test_fragments_with_control_between),
-        cmocka_unit_test(test_lengths),
-        cmocka_unit_test(test_unmask_from_any_offset),
-        cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_interrupted_message),
-        cmocka_unit_test(test_raw_heads),
-        cmocka_unit_test(test_too_big_in_pieces),
-        cmocka_unit_test(test_writing),
+        cmocka_unit_test(test_messages),  cmocka_unit_test(test_fragments_with_control_between),
+        cmocka_unit_test(test_lengths),   cmocka_unit_test(test_unmask_from_any_offset),
+        cmocka_unit_test(test_errors),    cmocka_unit_test(test_interrupted_message),
+        cmocka_unit_test(test_raw_heads), cmocka_unit_test(test_too_big_in_pieces),
+        cmocka_unit_test(test_noise),     cmocka_unit_test(test_writing),
         cmocka_unit_test(test_handshake),
     };
 
