@@ -553,6 +553,18 @@ def test_app_ends_after_accept(raises: bool) -> None:
         assert [line[1] for line in errors] == ["Exception in ASGI application"] * raises
 
 
+@pytest.mark.slow
+def test_unanswered_close_ends_all_the_same() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.close"})
+
+    with serve(app) as server, raw(server) as peer:
+        assert read_frame(peer)[0] == CLOSE
+        peer.sock.settimeout(20)
+        assert peer.rest() == b""
+
+
 @pytest.mark.parametrize("how", ["fin", "reset"])
 def test_client_lost(how: str) -> None:
     app = Recorder()
@@ -800,6 +812,20 @@ def test_waiting_sender_learns_of_the_end() -> None:
             server.run(asyncio.sleep(0.2))
         until_idle(server)
     assert len(outcome) == 1
+
+
+def test_unix_socket(tmp_path: Any) -> None:
+    path = str(tmp_path / "s")
+    clients: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        clients.append(scope["client"])
+        await echo(scope, receive, send)
+
+    with serve(app, family=socket.AF_UNIX, path=path) as server, raw(server) as peer:
+        peer.send(frame(TEXT, b"hello"))
+        assert read_frame(peer) == (TEXT, b"hello")
+    assert clients == [None]
 
 
 # -- frameworks ----------------------------------------------------------------------------------
