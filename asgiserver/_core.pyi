@@ -75,7 +75,10 @@ class Loop:
     def _signals_detach(self) -> None: ...
 
 class Server:
-    """Serves one ASGI application on one loop; `config` is described in asgi/server.h."""
+    """Serves one ASGI application, HTTP and WebSocket, on one loop.
+
+    The keys of `config` are listed in the docstring of the class itself.
+    """
 
     def __init__(self, loop: Loop, app: Callable[..., Any], config: dict[str, Any], /) -> None: ...
     def listen(self, sock: Any, /) -> None: ...

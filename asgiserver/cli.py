@@ -246,6 +246,30 @@ def split_headers(
     help="Seconds in which a client takes no byte of its response's end. 0: no limit.",
 )
 @option(
+    "--ws-max-size",
+    type=click.IntRange(min=1),
+    default=16777216,
+    help="Longest WebSocket message in bytes; beyond it the connection is closed with 1009.",
+)
+@option(
+    "--ws-max-queue",
+    type=click.IntRange(min=1),
+    default=32,
+    help="Most WebSocket messages held for the application; beyond it no more are read.",
+)
+@option(
+    "--ws-ping-interval",
+    type=click.FloatRange(min=0),
+    default=20,
+    help="Seconds between the server's WebSocket pings. 0: none.",
+)
+@option(
+    "--ws-ping-timeout",
+    type=click.FloatRange(min=0),
+    default=20,
+    help="Seconds for the answer to a WebSocket ping; then 1011. 0: no limit.",
+)
+@option(
     "--timeout-graceful-shutdown",
     type=click.FloatRange(min=0),
     default=30,

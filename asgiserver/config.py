@@ -49,11 +49,7 @@ _UVICORN_NEUTRAL: dict[str, tuple[Any, ...]] = {
     "reload_delay": (0.25, None),
     "proxy_headers": (False,),
     "forwarded_allow_ips": (None,),
-    "ws_max_size": (16 * 1024 * 1024,),
-    "ws_max_queue": (32,),
-    "ws_ping_interval": (20.0,),
-    "ws_ping_timeout": (20.0,),
-    "ws_per_message_deflate": (True,),
+    "ws_per_message_deflate": (True, False),
     "h11_max_incomplete_event_size": (None,),
     "timeout_notify": (30,),
     "callback_notify": (None,),
@@ -130,6 +126,10 @@ class Config:
         timeout_body: float = 30,
         timeout_write: float = 30,
         timeout_graceful_shutdown: float | None = 30,
+        ws_max_size: int = 16 * 1024 * 1024,
+        ws_max_queue: int = 32,
+        ws_ping_interval: float | None = 20,
+        ws_ping_timeout: float | None = 20,
         headers: Iterable[tuple[str, str]] | None = None,
         factory: bool = False,
         app_dir: str | None = None,
@@ -167,6 +167,10 @@ class Config:
         self.timeout_body = timeout_body
         self.timeout_write = timeout_write
         self.timeout_graceful_shutdown = timeout_graceful_shutdown
+        self.ws_max_size = ws_max_size
+        self.ws_max_queue = ws_max_queue
+        self.ws_ping_interval = ws_ping_interval
+        self.ws_ping_timeout = ws_ping_timeout
         self.headers: list[tuple[str, str]] = list(headers or ())
         self.factory = factory
         self.app_dir = app_dir
@@ -212,6 +216,10 @@ class Config:
             ("limit_header_bytes", 256),
             ("limit_header_count", 1),
             ("limit_body_bytes", 0),
+            ("ws_max_size", 1),
+            ("ws_max_queue", 1),
+            ("ws_ping_interval", 0),
+            ("ws_ping_timeout", 0),
             ("js_heap_limit", 1),
             ("js_timeout", 1),
         ):

@@ -358,6 +358,10 @@ class Server:
             "timeout_header": float(config.timeout_header),
             "timeout_body": float(config.timeout_body),
             "timeout_write": float(config.timeout_write),
+            "ws_max_size": config.ws_max_size,
+            "ws_max_queue": config.ws_max_queue,
+            "ws_ping_interval": config.ws_ping_interval,
+            "ws_ping_timeout": config.ws_ping_timeout,
         }
         loop: Any = self._loop
         return _core.Server(loop, config.loaded_app, settings)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, WebSocket
 from fastapi.responses import JSONResponse
 
 import jsrt
@@ -53,6 +53,13 @@ async def evaluate(code: str, request: Request):
 @api.get("/await")
 async def promise(request: Request):
     return await request.state.js.call_async("later", [20])
+
+
+@api.websocket("/js")
+async def evaluate_messages(websocket: WebSocket):
+    await websocket.accept()
+    async for code in websocket.iter_text():
+        await websocket.send_text(str(websocket.state.js.evaluate(code)))
 
 
 async def in_lifespan(scope, receive, send):

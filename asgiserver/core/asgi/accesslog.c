@@ -9,6 +9,7 @@
 
 #include "asgi/scope.h"
 #include "asgi/server.h"
+#include "asgi/ws_cycle.h"
 
 int
 asgi_accesslog_note(CycleObject *cycle, asgi_slice_t path, asgi_slice_t query)
@@ -52,6 +53,10 @@ asgi_accesslog_write(CycleObject *cycle, unsigned status)
 
     if (server->access_log == NULL || cycle->log_path == NULL)
         return;
+    if (cycle->ws != NULL) {
+        asgi_accesslog_websocket(cycle, status);
+        return;
+    }
     log = Py_NewRef(server->access_log);
     code = PyLong_FromUnsignedLong(status);
     method = asgi_scope_method(server, cycle->method);
@@ -69,4 +74,26 @@ asgi_accesslog_write(CycleObject *cycle, unsigned status)
     Py_XDECREF(result);
     Py_XDECREF(code);
     Py_DECREF(log);
+}
+
+void
+asgi_accesslog_websocket(CycleObject *cycle, unsigned status)
+{
+    PyObject *text;
+    const char *utf8;
+
+    if (cycle->log_path == NULL)
+        return;
+    if (status == 0)
+        text = PyUnicode_FromFormat("%U - \"WebSocket %U\" [accepted]", cycle->log_client,
+                                    cycle->log_path);
+    else
+        text = PyUnicode_FromFormat("%U - \"WebSocket %U\" %u", cycle->log_client, cycle->log_path,
+                                    status);
+    utf8 = text != NULL ? PyUnicode_AsUTF8(text) : NULL;
+    if (utf8 != NULL)
+        asgi_server_log(cycle->server, 20, utf8, NULL);
+    else
+        asgi_loop_report(cycle->server->loop, "The access log failed");
+    Py_XDECREF(text);
 }

@@ -15,4 +15,8 @@ int asgi_accesslog_note(CycleObject *cycle, asgi_slice_t path, asgi_slice_t quer
  * reported to the loop: logging never fails a request. */
 void asgi_accesslog_write(CycleObject *cycle, unsigned status);
 
+/* A line of the error log at level info, as uvicorn writes it: a WebSocket was accepted (status 0)
+ * or answered with a status. */
+void asgi_accesslog_websocket(CycleObject *cycle, unsigned status);
+
 #endif

@@ -7,6 +7,7 @@
 
 #include "asgi/server.h"
 #include "asgi/task.h"
+#include "asgi/ws_cycle.h"
 
 CycleObject *
 asgi_cycle_new(asgi_conn_t *conn)
@@ -90,6 +91,7 @@ cycle_dealloc(PyObject *op)
     Py_CLEAR(self->log_client);
     Py_CLEAR(self->log_path);
     asgi_buf_dispose(&self->body);
+    asgi_ws_free(self->ws);
     ASGI_COUNT(state, cycles)--;
     Py_DECREF((PyObject *)self->server);
     type->tp_free(op);

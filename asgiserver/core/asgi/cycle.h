@@ -7,7 +7,8 @@
  * costs no done-callback. receive and send are built-in functions bound to it.
  *
  *   started       http.response.start was accepted
- *   complete      the last body message was accepted; conn is NULL from then on
+ *   complete      the last body message was accepted; conn is NULL from then on (a WebSocket's
+ *                 states are in ws_cycle.h)
  *   disconnected  the client went away before that; conn is NULL too, sends are ignored
  *   running       a task is driving it: it is in server->cycles, counted in server->tasks
  *
@@ -22,6 +23,8 @@
 #include "net/conn.h"
 #include "proto/http1_out.h"
 
+struct asgi_ws; /* of asgi/ws_cycle.h */
+
 typedef struct CycleObject {
     PyObject_HEAD
     struct asgi_server *server; /* owned reference */
@@ -34,7 +37,8 @@ typedef struct CycleObject {
     asgi_link_t link;      /* in server->cycles while running */
     asgi_link_t receivers; /* AwaitableObject.link */
     asgi_link_t senders;
-    asgi_buf_t body; /* received and not yet given to the app */
+    asgi_buf_t body;    /* received and not yet given to the app */
+    struct asgi_ws *ws; /* owned: a WebSocket's own part; NULL: HTTP */
     asgi_http1_out_t out;
     uint8_t minor;        /* of HTTP/1.x */
     uint8_t method;       /* llhttp's number */

@@ -12,6 +12,7 @@
 #include "asgi/receive.h"
 
 #include "asgi/server.h"
+#include "asgi/ws_cycle.h"
 #include "net/conn_http1.h"
 
 static PyObject *
@@ -54,6 +55,8 @@ asgi_receive_take(CycleObject *cycle)
 {
     struct asgi_server_state *own = cycle->server->state->server;
 
+    if (cycle->ws != NULL)
+        return asgi_ws_take(cycle);
     if (cycle->complete)
         return disconnect_message(own);
     if (asgi_buf_size(&cycle->body) > 0 || (cycle->request_over && !cycle->end_given)) {
@@ -95,7 +98,7 @@ static PyMethodDef receive_def = {
     "receive",
     receive,
     METH_NOARGS,
-    "receive()\n--\n\nThe next message from the client: http.request or http.disconnect.",
+    "receive()\n--\n\nThe next message of the scope's protocol from the client.",
 };
 
 PyObject *

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * scope.c: the http scope, key by key as uvicorn makes it; see scope.h.
+ * scope.c: the scopes, key by key as uvicorn makes it; see scope.h.
  *
  * A scope starts as a copy of the server's template, which has all keys in uvicorn's order and the
  * values that do not change; the others are overwritten. Method names, versions and the names of
@@ -9,10 +9,11 @@
 #include "asgi/scope.h"
 
 #include "asgi/accesslog.h"
+#include "asgi/ws_cycle.h"
 #include "base/utf8.h"
 
 PyObject *
-asgi_scope_template(asgi_server_t *server, PyObject *scheme)
+asgi_scope_template(asgi_server_t *server, PyObject *scheme, bool websocket)
 {
     struct asgi_server_state *own = server->state->server;
     PyObject *keys[] = {own->str_type,        own->str_asgi,    own->str_http_version,
@@ -25,6 +26,10 @@ asgi_scope_template(asgi_server_t *server, PyObject *scheme)
                           Py_None,       Py_None,           own->empty_bytes};
     PyObject *scope = PyDict_New();
 
+    if (websocket) {
+        values[0] = own->str_websocket;
+        keys[9] = own->str_subprotocols;
+    }
     for (size_t i = 0; scope != NULL && i < sizeof keys / sizeof *keys; i++) {
         if (PyDict_SetItem(scope, keys[i], values[i]) < 0)
             Py_CLEAR(scope);
@@ -143,19 +148,25 @@ asgi_scope_build(asgi_conn_t *conn, const char *head, CycleObject *cycle)
     const asgi_http1_t *http1 = &conn->http1;
     asgi_slice_t path, query;
     PyObject *scope;
+    bool websocket;
 
     if (asgi_http1_split_target(http1, head, &path, &query) < 0)
         return ASGI_ERR_SYNTAX;
     if (asgi_accesslog_note(cycle, path, query) < 0)
         return -1;
-    scope = cycle->scope = PyDict_Copy(server->scope);
-    if (scope == NULL || put(scope, own->str_asgi, PyDict_Copy(server->asgi)) < 0
+    websocket = cycle->ws != NULL;
+    scope = cycle->scope = PyDict_Copy(websocket ? server->ws_scope : server->scope);
+    if (scope == NULL
+        || put(scope, own->str_asgi, PyDict_Copy(websocket ? server->ws_asgi : server->asgi)) < 0
         || (http1->minor == 0 && PyDict_SetItem(scope, own->str_http_version, own->str_v10) < 0)
         || put(scope, own->str_server, Py_XNewRef(asgi_conn_local(conn))) < 0
         || put(scope, own->str_client, Py_XNewRef(asgi_conn_client(conn))) < 0
         || put(scope, own->str_headers, asgi_scope_headers(server, http1, head)) < 0
         || put(scope, own->str_state, PyDict_Copy(server->app_state)) < 0
-        || put(scope, own->str_method, Py_XNewRef(asgi_scope_method(server, http1->method))) < 0
+        || (websocket
+                ? asgi_ws_scope(cycle, http1, head)
+                : put(scope, own->str_method, Py_XNewRef(asgi_scope_method(server, http1->method))))
+               < 0
         || put(scope, own->str_path, decoded_path(server, path)) < 0
         || put(scope, own->str_raw_path, raw_path(server, path)) < 0)
         return -1;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * scope.h: the ASGI scope of an HTTP request.
+ * scope.h: the ASGI scope of an HTTP request or a WebSocket.
  */
 #ifndef ASGI_SCOPE_H
 #define ASGI_SCOPE_H
@@ -8,8 +8,9 @@
 #include "asgi/cycle.h"
 #include "asgi/server.h"
 
-/* The dict every http scope of a server starts from. Returns: new, or NULL with an exception. */
-PyObject *asgi_scope_template(asgi_server_t *server, PyObject *scheme);
+/* The dict every http (or websocket) scope of a server starts from. Returns: new, or NULL with an
+ * exception. */
+PyObject *asgi_scope_template(asgi_server_t *server, PyObject *scheme, bool websocket);
 
 /* Builds cycle->scope from the head conn->http1 has just parsed at `head`. Returns 0, -1 with an
  * exception, or ASGI_ERR_SYNTAX for a target that has no path (no exception). */

@@ -17,15 +17,15 @@
 
 #include "asgi/accesslog.h"
 #include "asgi/server.h"
+#include "asgi/ws_cycle.h"
 #include "net/conn_http1.h"
 
 #define COPY_AT_MOST 8192 /* body bytes that are copied rather than sent from where they are */
 #define STREAK_SENDS 64
 #define STREAK_BYTES 1048576
 
-/* message[key]. Returns: new; NULL without an exception where it is missing. */
-static PyObject *
-lookup(PyObject *message, PyObject *key)
+PyObject *
+asgi_send_lookup(PyObject *message, PyObject *key)
 {
     PyObject *value;
 
@@ -125,8 +125,8 @@ cut(asgi_buf_t *buf, size_t at, size_t size)
     buf->end -= size;
 }
 
-static int
-write_head(CycleObject *cycle, asgi_buf_t *buf, unsigned status, PyObject *headers)
+int
+asgi_send_head(CycleObject *cycle, asgi_buf_t *buf, unsigned status, PyObject *headers)
 {
     asgi_server_t *server = cycle->server;
     asgi_slice_t defaults = asgi_server_defaults(server);
@@ -145,20 +145,18 @@ write_head(CycleObject *cycle, asgi_buf_t *buf, unsigned status, PyObject *heade
         cut(buf, lines + server->date_size, server->server_size);
     if (out->has_date && server->date_size > 0)
         cut(buf, lines, server->date_size);
-    if (asgi_http1_out_end(out, buf) < 0)
-        return raise_header_error(ASGI_ERR_NOMEM);
     return 0;
 }
 
-static PyObject *
-send_start(CycleObject *cycle, PyObject *message)
+PyObject *
+asgi_send_start(CycleObject *cycle, PyObject *message)
 {
     struct asgi_server_state *own = cycle->server->state->server;
     asgi_conn_t *conn = cycle->conn;
     asgi_buf_t *buf = asgi_stream_out(&conn->stream);
     asgi_http1_out_t before = cycle->out;
     size_t written = asgi_buf_size(buf);
-    PyObject *value = lookup(message, own->str_status), *headers;
+    PyObject *value = asgi_send_lookup(message, own->str_status), *headers;
     long status;
     int rc;
 
@@ -173,12 +171,14 @@ send_start(CycleObject *cycle, PyObject *message)
         return NULL;
     if (status < 200 || status > 999)
         return PyErr_Format(PyExc_RuntimeError, "Invalid HTTP status code %ld.", status);
-    headers = lookup(message, own->str_headers);
+    headers = asgi_send_lookup(message, own->str_headers);
     if (headers == NULL && PyErr_Occurred())
         return NULL;
     if (cycle->expect_continue || cycle->server->draining || cycle->peer_closed)
         cycle->out.keep_alive = false;
-    rc = write_head(cycle, buf, (unsigned)status, headers);
+    rc = asgi_send_head(cycle, buf, (unsigned)status, headers);
+    if (rc == 0 && asgi_http1_out_end(&cycle->out, buf) < 0)
+        rc = raise_header_error(ASGI_ERR_NOMEM);
     Py_XDECREF(headers);
     if (rc < 0 || cycle->conn == NULL) {
         buf->end = buf->start + written;
@@ -193,9 +193,8 @@ send_start(CycleObject *cycle, PyObject *message)
     return Py_NewRef(own->ready);
 }
 
-/* What the task has to do before it may go on. */
-static PyObject *
-after_write(CycleObject *cycle, size_t size)
+PyObject *
+asgi_send_after_write(CycleObject *cycle, size_t size)
 {
     struct asgi_state *state = cycle->server->state;
 
@@ -254,8 +253,8 @@ write_body(CycleObject *cycle, asgi_slice_t data, PyObject *owner, bool more)
     return 0;
 }
 
-static PyObject *
-send_body(CycleObject *cycle, PyObject *message)
+PyObject *
+asgi_send_body(CycleObject *cycle, PyObject *message)
 {
     struct asgi_server_state *own = cycle->server->state->server;
     PyObject *body = NULL, *flag = NULL, *result = NULL;
@@ -264,10 +263,10 @@ send_body(CycleObject *cycle, PyObject *message)
     asgi_slice_t data = {NULL, 0};
     int more = 0;
 
-    body = lookup(message, own->str_body);
+    body = asgi_send_lookup(message, own->str_body);
     if (body == NULL && PyErr_Occurred())
         return NULL;
-    flag = lookup(message, own->str_more_body);
+    flag = asgi_send_lookup(message, own->str_more_body);
     if (flag == NULL && PyErr_Occurred())
         goto done;
     if (flag != NULL && (more = PyObject_IsTrue(flag)) < 0)
@@ -296,7 +295,7 @@ send_body(CycleObject *cycle, PyObject *message)
     }
     if (write_body(cycle, data, view.obj == NULL ? body : NULL, more) < 0)
         goto done;
-    result = after_write(cycle, data.size);
+    result = asgi_send_after_write(cycle, data.size);
 done:
     if (view.obj != NULL)
         PyBuffer_Release(&view);
@@ -312,9 +311,11 @@ send_message(PyObject *self, PyObject *message)
     struct asgi_server_state *own = cycle->server->state->server;
     PyObject *type, *wanted, *result = NULL;
 
+    if (cycle->ws != NULL)
+        return asgi_ws_send(cycle, message);
     if (cycle->conn == NULL && !cycle->complete)
         return Py_NewRef(own->ready); /* the client has gone: nobody minds */
-    type = lookup(message, own->str_type);
+    type = asgi_send_lookup(message, own->str_type);
     if (type == NULL) {
         if (!PyErr_Occurred())
             PyErr_SetObject(PyExc_KeyError, own->str_type);
@@ -337,7 +338,7 @@ send_message(PyObject *self, PyObject *message)
     if (cycle->conn == NULL)
         result = Py_NewRef(own->ready);
     else
-        result = cycle->started ? send_body(cycle, message) : send_start(cycle, message);
+        result = cycle->started ? asgi_send_body(cycle, message) : asgi_send_start(cycle, message);
 done:
     Py_DECREF(type);
     return result;
@@ -347,7 +348,7 @@ bool
 asgi_send_must_wait(CycleObject *cycle)
 {
     /* Woken at the low-water mark (conn_http1.c), so one mark to compare with is enough. */
-    return cycle->conn != NULL
+    return cycle->conn != NULL && !asgi_ws_closing(cycle)
            && asgi_stream_pending(&cycle->conn->stream) > ASGI_STREAM_HIGH_WATER;
 }
 
@@ -355,7 +356,7 @@ static PyMethodDef send_def = {
     "send",
     send_message,
     METH_O,
-    "send(message, /)\n--\n\nSends http.response.start or http.response.body to the client.",
+    "send(message, /)\n--\n\nSends a message of the scope's protocol to the client.",
 };
 
 PyObject *

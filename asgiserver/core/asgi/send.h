@@ -10,6 +10,24 @@
 /* Returns: new builtin bound to the cycle. */
 PyObject *asgi_send_bind(CycleObject *cycle);
 
+/* The parts of send() that WebSockets share. */
+
+/* message[key]. Returns: new; NULL without an exception where it is missing. */
+PyObject *asgi_send_lookup(PyObject *message, PyObject *key);
+
+/* Appends a status line, the default headers and those given (NULL: none), but not the empty line.
+ * Returns 0, or -1 with an exception; the caller takes back what was written then. May run
+ * Python. */
+int asgi_send_head(CycleObject *cycle, asgi_buf_t *buf, unsigned status, PyObject *headers);
+
+/* http.response.start and .body, the message's type checked by the caller; cycle->conn is set. */
+PyObject *asgi_send_start(CycleObject *cycle, PyObject *message);
+PyObject *asgi_send_body(CycleObject *cycle, PyObject *message);
+
+/* After size bytes were written: what the task has to do before it may go on. Returns: new
+ * awaitable. */
+PyObject *asgi_send_after_write(CycleObject *cycle, size_t size);
+
 /* Whether a sender has to wait for the client. */
 bool asgi_send_must_wait(CycleObject *cycle);
 

@@ -165,7 +165,7 @@ static int
 make_bounds(asgi_server_t *self, PyObject *config)
 {
     uint64_t *after = self->deadlines.after;
-    Py_ssize_t head, count, body, backlog;
+    Py_ssize_t head, count, body, backlog, ws_size, ws_queue;
 
     if (option_seconds(config, "timeout_header", 10, 0, &after[ASGI_DEADLINE_HEAD]) < 0
         || option_seconds(config, "timeout_body", 30, 0, &after[ASGI_DEADLINE_BODY]) < 0
@@ -176,14 +176,22 @@ make_bounds(asgi_server_t *self, PyObject *config)
         || option_size(config, "max_header_bytes", 65536, &head) < 0
         || option_size(config, "max_header_count", 256, &count) < 0
         || option_size(config, "max_body_bytes", 0, &body) < 0
-        || option_size(config, "backlog", 2048, &backlog) < 0)
+        || option_size(config, "backlog", 2048, &backlog) < 0
+        || option_size(config, "ws_max_size", 16 * 1024 * 1024, &ws_size) < 0
+        || option_size(config, "ws_max_queue", 32, &ws_queue) < 0
+        || option_seconds(config, "ws_ping_interval", 20, 0, &after[ASGI_DEADLINE_WS_PING]) < 0
+        || option_seconds(config, "ws_ping_timeout", 20, 0, &after[ASGI_DEADLINE_WS_PONG]) < 0)
         return -1;
-    if (head < 64 || head > 1 << 30 || count < 1 || count > 65535 || backlog > 1 << 30) {
+    if (ws_size < 1 || ws_queue < 1 || head < 64 || head > 1 << 30 || count < 1 || count > 65535
+        || backlog > 1 << 30) {
         PyErr_SetString(PyExc_ValueError, "a bound in config is out of range");
         return -1;
     }
     after[ASGI_DEADLINE_LINGER] = 2000;
     after[ASGI_DEADLINE_DRAIN] = 500;
+    after[ASGI_DEADLINE_WS_CLOSE] = 10000;
+    self->ws_max_size = (size_t)ws_size;
+    self->ws_max_queue = (size_t)ws_queue;
     self->max_header_bytes = (uint32_t)head;
     self->max_header_count = (uint32_t)count;
     self->max_body_bytes = (uint64_t)body;
@@ -195,7 +203,7 @@ static int
 make_scope(asgi_server_t *self, PyObject *config)
 {
     PyObject *root = option(config, "root_path"), *scheme = option(config, "scheme");
-    PyObject *state = option(config, "state"), *http;
+    PyObject *state = option(config, "state"), *http, *ws = NULL;
 
     if ((root != NULL && !PyUnicode_Check(root)) || (scheme != NULL && !PyUnicode_Check(scheme))
         || (state != NULL && !PyDict_Check(state))) {
@@ -208,15 +216,19 @@ make_scope(asgi_server_t *self, PyObject *config)
     self->root_path_bytes = PyUnicode_AsASCIIString(self->root_path);
     self->app_state = state != NULL ? Py_NewRef(state) : PyDict_New();
     self->asgi = Py_BuildValue("{s:s,s:s}", "version", "3.0", "spec_version", "2.3");
+    self->ws_asgi = Py_BuildValue("{s:s,s:s}", "version", "3.0", "spec_version", "2.4");
     http = scheme != NULL ? Py_NewRef(scheme) : PyUnicode_FromString("http");
-    if (self->root_path_bytes == NULL || self->app_state == NULL || self->asgi == NULL
-        || http == NULL) {
-        Py_XDECREF(http);
-        return -1;
+    if (http != NULL)
+        ws = PyUnicode_FromString(PyUnicode_CompareWithASCIIString(http, "https") == 0 ? "wss"
+                                                                                       : "ws");
+    if (self->root_path_bytes != NULL && self->app_state != NULL && self->asgi != NULL
+        && self->ws_asgi != NULL && ws != NULL) {
+        self->scope = asgi_scope_template(self, http, false);
+        self->ws_scope = asgi_scope_template(self, ws, true);
     }
-    self->scope = asgi_scope_template(self, http);
-    Py_DECREF(http);
-    return self->scope != NULL ? 0 : -1;
+    Py_XDECREF(http);
+    Py_XDECREF(ws);
+    return self->scope != NULL && self->ws_scope != NULL ? 0 : -1;
 }
 
 /* ---- life ---- */
@@ -240,11 +252,12 @@ on_loop_close(asgi_hook_t *hook)
 PyDoc_STRVAR(
     server_doc,
     "Server(loop, app, config, /)\n--\n\n"
-    "An HTTP/1.1 server for one ASGI app on one loop of this package.\n\n"
+    "An HTTP/1.1 and WebSocket server for one ASGI app on one loop of this package.\n\n"
     "config is a dict: root_path, scheme, server_header, date_header, headers, state,\n"
     "timeout_keep_alive, timeout_header, timeout_body, timeout_write (seconds),\n"
     "limit_concurrency, limit_max_requests, max_header_bytes, max_header_count, max_body_bytes,\n"
-    "backlog, access_log, error_log, on_max_requests.");
+    "backlog, ws_max_size, ws_max_queue, ws_ping_interval, ws_ping_timeout (seconds), access_log,\n"
+    "error_log, on_max_requests.");
 
 static PyObject *
 server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
@@ -309,6 +322,8 @@ server_traverse(PyObject *op, visitproc visit, void *arg)
     Py_VISIT(self->context);
     Py_VISIT(self->scope);
     Py_VISIT(self->asgi);
+    Py_VISIT(self->ws_scope);
+    Py_VISIT(self->ws_asgi);
     /* The list of running cycles owns a reference each. The self-reference is not visited: it
      * stands for sockets, which no collector can see. */
     if (self->cycles.next != NULL) {
@@ -333,6 +348,8 @@ server_clear(PyObject *op)
     Py_CLEAR(self->context);
     Py_CLEAR(self->scope);
     Py_CLEAR(self->asgi);
+    Py_CLEAR(self->ws_scope);
+    Py_CLEAR(self->ws_asgi);
     return 0;
 }
 

@@ -9,7 +9,9 @@
  *   cancelled, exit, interrupt      500                         end of connection           -
  *                                   (and the task ends with that exception)
  *
- * With the client gone nothing is answered; exceptions are logged all the same.
+ * A WebSocket that was accepted is closed instead: with 1000 where the app returned, with 1011 where
+ * it raised. With the client gone nothing is answered; exceptions are logged all the same, but for
+ * the one that told a WebSocket's app so.
  */
 #include "asgi/task.h"
 
@@ -17,6 +19,7 @@
 #include "asgi/receive.h"
 #include "asgi/send.h"
 #include "asgi/server.h"
+#include "asgi/ws_cycle.h"
 #include "net/conn_http1.h"
 
 int
@@ -89,12 +92,16 @@ raise_again(PyObject *exception)
 
 /* Nothing (more) comes from the app: the response is given up. */
 static void
-abandon(CycleObject *cycle)
+abandon(CycleObject *cycle, unsigned ws_code)
 {
     asgi_conn_t *conn = cycle->conn;
 
     if (conn == NULL)
         return;
+    if (asgi_ws_accepted(cycle)) {
+        asgi_ws_app_over(cycle, ws_code);
+        return;
+    }
     if (!cycle->started) {
         asgi_accesslog_write(cycle, 500);
         asgi_http1_conn_refuse(conn, 500, "Internal Server Error");
@@ -104,6 +111,14 @@ abandon(CycleObject *cycle)
         asgi_conn_detach(conn, true);
         asgi_conn_end(conn);
     }
+}
+
+/* Whether the app let through what send() raised because the WebSocket's client had gone. */
+static bool
+is_client_gone(CycleObject *cycle, PyObject *exception)
+{
+    return cycle->ws != NULL && (cycle->conn == NULL || cycle->ws->code != 0)
+           && PyErr_GivenExceptionMatches(exception, PyExc_ConnectionResetError);
 }
 
 /* The app returned `value`, or raised (value NULL). Returns whether the exception is the task's
@@ -119,9 +134,9 @@ finish(CycleObject *cycle, PyObject *value)
     if (value == NULL) {
         exception = take_exception();
         keep = !PyErr_GivenExceptionMatches(exception, PyExc_Exception);
-        if (!keep)
+        if (!keep && !is_client_gone(cycle, exception))
             asgi_server_log(server, 40, "Exception in ASGI application", exception);
-        abandon(cycle);
+        abandon(cycle, ASGI_WS_INTERNAL_ERROR);
         if (keep)
             raise_again(exception);
         else
@@ -136,15 +151,19 @@ finish(CycleObject *cycle, PyObject *value)
         asgi_server_log(server, 40, utf8 != NULL ? utf8 : "ASGI callable should return None.",
                         NULL);
         Py_XDECREF(text);
-        abandon(cycle);
+        abandon(cycle, ASGI_WS_NORMAL);
     } else if (cycle->conn != NULL) {
-        /* The exchange is still the connection's: it was not answered in full. */
-        if (!cycle->peer_closed || cycle->request_over)
-            asgi_server_log(server, 40,
-                            cycle->started ? "ASGI callable returned without completing response."
-                                           : "ASGI callable returned without starting response.",
-                            NULL);
-        abandon(cycle);
+        /* The exchange is still the connection's: it was not answered in full, or it is a
+         * WebSocket, which the app ends by returning. */
+        const char *problem = cycle->started ? "ASGI callable returned without completing response."
+                              : cycle->ws == NULL
+                                  ? "ASGI callable returned without starting response."
+                                  : "ASGI callable returned without sending handshake.";
+        bool excused = cycle->ws != NULL ? cycle->peer_closed || asgi_ws_accepted(cycle)
+                                         : cycle->peer_closed && !cycle->request_over;
+        if (!excused)
+            asgi_server_log(server, 40, problem, NULL);
+        abandon(cycle, ASGI_WS_NORMAL);
     }
     return keep;
 }

@@ -56,9 +56,9 @@ on_broken(asgi_stream_t *stream, int code)
 static void
 end_now(asgi_conn_t *conn)
 {
-    bool owes = conn->proto == NULL
-                && (asgi_http1_in_body(&conn->http1) || conn->http1.error != 0
-                    || asgi_buf_size(&conn->stream.in) > 0);
+    bool owes = conn->proto != NULL ? conn->linger
+                                    : (asgi_http1_in_body(&conn->http1) || conn->http1.error != 0
+                                       || asgi_buf_size(&conn->stream.in) > 0);
 
     if (conn->stream.eof || !owes) {
         asgi_conn_close(conn);

@@ -58,6 +58,7 @@ struct asgi_conn {
     bool lingering;
     bool request_over; /* the current request has been read to its end */
     bool discard;      /* its body is unwanted: the answer is already out */
+    bool linger;       /* the other protocol's client may still be sending when it ends */
     bool served;       /* at least one request was answered */
     asgi_http1_t http1;
 };
@@ -79,7 +80,7 @@ void asgi_conn_flush_soon(asgi_conn_t *conn);
 void asgi_conn_flush(asgi_conn_t *conn);
 
 /* Hands the connection to another protocol, after which HTTP/1 never sees it again. The current
- * exchange must be detached. Bytes not consumed so far are given to proto->on_input before this
+ * exchange, if still attached, goes with it. Not from within on_input. Bytes not consumed so far are given to proto->on_input before this
  * returns. GIL held. */
 void asgi_conn_upgrade(asgi_conn_t *conn, const asgi_conn_proto_t *proto, void *data);
 

@@ -21,6 +21,7 @@
 #include "asgi/scope.h"
 #include "asgi/server.h"
 #include "asgi/task.h"
+#include "asgi/ws_cycle.h"
 #include "proto/http1_out.h"
 
 #define UNREAD_BODY_HIGH 65536  /* body bytes held for the app at which reading stops */
@@ -117,6 +118,7 @@ static void
 start_request(asgi_conn_t *conn, const char *head)
 {
     asgi_server_t *server = conn->server;
+    bool websocket = asgi_ws_wanted(&conn->http1);
     CycleObject *cycle;
     int rc;
 
@@ -129,11 +131,17 @@ start_request(asgi_conn_t *conn, const char *head)
         asgi_http1_conn_refuse(conn, 503, "Service Unavailable");
         return;
     }
-    if (conn->http1.upgrade)
+    if (conn->http1.upgrade && !websocket)
         asgi_server_log(server, 30, "Unsupported upgrade request.", NULL);
     if (conn->ending || conn->stream.closing)
         return; /* error_log closed the server */
+    if (websocket && asgi_ws_refused(conn, head))
+        return;
     cycle = asgi_cycle_new(conn);
+    if (cycle != NULL && websocket && asgi_ws_attach(cycle, head) < 0) {
+        cycle->conn = NULL;
+        Py_CLEAR(cycle);
+    }
     if (cycle == NULL) {
         asgi_loop_report(server->loop, "A request could not be started");
         asgi_http1_conn_refuse(conn, 500, "Internal Server Error");

@@ -17,12 +17,15 @@
 
 typedef enum {
     ASGI_DEADLINE_NONE,
-    ASGI_DEADLINE_HEAD,   /* a whole request head, from accept or from its first byte */
-    ASGI_DEADLINE_BODY,   /* the next bytes of a body we are reading */
-    ASGI_DEADLINE_IDLE,   /* keep-alive */
-    ASGI_DEADLINE_WRITE,  /* progress of bytes the client has to take, nothing else going on */
-    ASGI_DEADLINE_LINGER, /* the client's FIN after ours */
-    ASGI_DEADLINE_DRAIN,  /* the first byte of a request that may be on its way, draining */
+    ASGI_DEADLINE_HEAD,     /* a whole request head, from accept or from its first byte */
+    ASGI_DEADLINE_BODY,     /* the next bytes of a body we are reading */
+    ASGI_DEADLINE_IDLE,     /* keep-alive */
+    ASGI_DEADLINE_WRITE,    /* progress of bytes the client has to take, nothing else going on */
+    ASGI_DEADLINE_LINGER,   /* the client's FIN after ours */
+    ASGI_DEADLINE_DRAIN,    /* the first byte of a request that may be on its way, draining */
+    ASGI_DEADLINE_WS_PING,  /* WebSocket: the next ping */
+    ASGI_DEADLINE_WS_PONG,  /* … its answer */
+    ASGI_DEADLINE_WS_CLOSE, /* … the answer to our close frame */
     ASGI_DEADLINE_KINDS,
 } asgi_deadline_kind_t;
 
