@@ -14,7 +14,8 @@
 #ifndef JSRT_V8_BOOTSTRAP_HH
 #define JSRT_V8_BOOTSTRAP_HH
 
-namespace jsv8 {
+namespace jsv8
+{
 
 constexpr char kBootstrap[] = R"JS('use strict';
 const fs = require('fs');

@@ -15,13 +15,15 @@
 
 using namespace jsv8;
 
-namespace {
+namespace
+{
 
 constexpr size_t kStackArguments = 16;
 constexpr size_t kMostArguments = 65535;
 
 /* The arguments as V8 wants them: on the stack where they are few. */
-class Arguments {
+class Arguments
+{
   public:
     explicit Arguments(size_t count)
     {
@@ -30,11 +32,17 @@ class Arguments {
             at_ = many_;
         }
     }
-    ~Arguments() { free(many_); }
+    ~Arguments()
+    {
+        free(many_);
+    }
     Arguments(const Arguments &) = delete;
     void operator=(const Arguments &) = delete;
 
-    v8::Local<v8::Value> *data() { return at_; }    /* NULL: no memory */
+    v8::Local<v8::Value> *data()
+    {
+        return at_;
+    } /* NULL: no memory */
 
   private:
     v8::Local<v8::Value> few_[kStackArguments];
@@ -68,8 +76,8 @@ global_binding(jsv8_isolate *iso, v8::Local<v8::Context> context, v8::Local<v8::
         v8::TryCatch caught(iso->v8);
         v8::Local<v8::Script> script;
         v8::Local<v8::Value> value;
-        if (v8::Script::Compile(context, name).ToLocal(&script) &&
-            script->Run(context).ToLocal(&value)) {
+        if (v8::Script::Compile(context, name).ToLocal(&script)
+            && script->Run(context).ToLocal(&value)) {
             return value;
         }
         if (caught.HasTerminated()) {
@@ -100,13 +108,14 @@ jsv8_function(jsv8_isolate_t *iso, const char *name, size_t length, jsv8_ref_t *
 
     while (at <= length) {
         const void *dot = at < length ? memchr(name + at, '.', length - at) : nullptr;
-        size_t end = dot != nullptr ? static_cast<size_t>(static_cast<const char *>(dot) - name)
-                                    : length;
+        size_t end =
+            dot != nullptr ? static_cast<size_t>(static_cast<const char *>(dot) - name) : length;
         std::string text(name + at, end - at);
         v8::Local<v8::String> key;
-        if (text.empty() ||
-            !v8::String::NewFromUtf8(iso->v8, text.data(), v8::NewStringType::kInternalized,
-                                     static_cast<int>(text.size())).ToLocal(&key)) {
+        if (text.empty()
+            || !v8::String::NewFromUtf8(iso->v8, text.data(), v8::NewStringType::kInternalized,
+                                        static_cast<int>(text.size()))
+                    .ToLocal(&key)) {
             return fail_format(iso, error, JSV8_NOT_FOUND, "'%.*s' is not a name", shown, name);
         }
         bool ok;
@@ -119,8 +128,8 @@ jsv8_function(jsv8_isolate_t *iso, const char *name, size_t length, jsv8_ref_t *
         } else {
             v8::Local<v8::Object> holder;
             receiver = value;
-            ok = value->ToObject(context).ToLocal(&holder) &&
-                 holder->Get(context, key).ToLocal(&value);
+            ok = value->ToObject(context).ToLocal(&holder)
+                 && holder->Get(context, key).ToLocal(&value);
         }
         if (!ok) {
             return caught_status(iso, entry, caught, error);
@@ -143,7 +152,8 @@ jsv8_function(jsv8_isolate_t *iso, const char *name, size_t length, jsv8_ref_t *
     return JSV8_OK;
 }
 
-namespace {
+namespace
+{
 
 /* The call itself, inside: arguments in, result out. */
 jsv8_status_t
@@ -197,9 +207,9 @@ jsv8_call(jsv8_ref_t *function, size_t argc, const jsv8_value_t *argv, jsv8_want
         return fail(error, JSV8_NOT_FOUND,
                     function->callable ? "more than 65535 arguments" : "not a function");
     }
-    v8::Local<v8::Value> receiver =
-        function->receiver.IsEmpty() ? v8::Undefined(entry.v8()).As<v8::Value>()
-                                     : strong(function->receiver);
+    v8::Local<v8::Value> receiver = function->receiver.IsEmpty()
+                                        ? v8::Undefined(entry.v8()).As<v8::Value>()
+                                        : strong(function->receiver);
     return call(iso, entry, strong(function->value).As<v8::Function>(), receiver, argc, argv, want,
                 result, error);
 }
@@ -220,8 +230,8 @@ jsv8_call_named(jsv8_isolate_t *iso, const char *name, size_t length, size_t arg
         }
         v8::Local<v8::Value> function, receiver;
         if (find_named(iso, entry.context(), name, length, &function, &receiver)) {
-            return call(iso, entry, function.As<v8::Function>(), receiver, argc, argv, want,
-                        result, error);
+            return call(iso, entry, function.As<v8::Function>(), receiver, argc, argv, want, result,
+                        error);
         }
         if (entry.stopped()) {
             return fail(error, entry.stop_status(), "");

@@ -15,9 +15,11 @@
 
 #include "promise.hh"
 
-namespace jsv8 {
+namespace jsv8
+{
 
-namespace {
+namespace
+{
 
 constexpr char kOwnScope[] = "((eval, $source) => eval($source))";
 
@@ -35,13 +37,14 @@ file_name(v8::Isolate *v8, const char *filename)
 v8::Local<v8::String>
 named_source(v8::Isolate *v8, v8::Local<v8::String> source, const char *filename)
 {
-    if (filename == nullptr || filename[0] == '\0' || strpbrk(filename, " \t\r\n\"'`\\*") != nullptr) {
+    if (filename == nullptr || filename[0] == '\0'
+        || strpbrk(filename, " \t\r\n\"'`\\*") != nullptr) {
         return source;
     }
     std::string comment = std::string("\n//# sourceURL=") + filename;
     v8::Local<v8::String> tail, both;
-    if (source->Length() + comment.size() > static_cast<size_t>(v8::String::kMaxLength) ||
-        !v8::String::NewFromUtf8(v8, comment.c_str()).ToLocal(&tail)) {
+    if (source->Length() + comment.size() > static_cast<size_t>(v8::String::kMaxLength)
+        || !v8::String::NewFromUtf8(v8, comment.c_str()).ToLocal(&tail)) {
         return source;
     }
     both = v8::String::Concat(v8, source, tail);
@@ -70,9 +73,9 @@ own_function(jsv8_isolate *iso, v8::Local<v8::Context> context, const char *sour
     v8::Local<v8::String> text;
     v8::Local<v8::Script> script;
     v8::Local<v8::Value> value;
-    if (!v8::String::NewFromUtf8(iso->v8, source).ToLocal(&text) ||
-        !compile_script(iso, context, text, "jsrt:internal").ToLocal(&script) ||
-        !script->Run(context).ToLocal(&value) || !value->IsFunction()) {
+    if (!v8::String::NewFromUtf8(iso->v8, source).ToLocal(&text)
+        || !compile_script(iso, context, text, "jsrt:internal").ToLocal(&script)
+        || !script->Run(context).ToLocal(&value) || !value->IsFunction()) {
         return false;
     }
     out->Reset(iso->v8, value.As<v8::Function>());
@@ -84,8 +87,8 @@ keep_intrinsics(jsv8_isolate *iso, v8::Local<v8::Context> context)
 {
     v8::Isolate *v8 = iso->v8;
     v8::Local<v8::Value> eval;
-    if (!context->Global()->Get(context, literal(v8, "eval")).ToLocal(&eval) ||
-        !eval->IsFunction()) {
+    if (!context->Global()->Get(context, literal(v8, "eval")).ToLocal(&eval)
+        || !eval->IsFunction()) {
         return false;
     }
     iso->intrinsic_eval.Reset(v8, eval.As<v8::Function>());
@@ -96,11 +99,11 @@ keep_intrinsics(jsv8_isolate *iso, v8::Local<v8::Context> context)
     iso->object_prototype.Reset(v8, v8::Object::New(v8)->GetPrototype());
     iso->array_prototype.Reset(v8, v8::Array::New(v8)->GetPrototype());
 #endif
-    return own_function(iso, context, kOwnScope, &iso->own_scope) &&
-           own_function(iso, context,
-                        "((settle, record) => [(value) => settle(record, value, true), "
-                        "(value) => settle(record, value, false)])",
-                        &iso->settle_pair);
+    return own_function(iso, context, kOwnScope, &iso->own_scope)
+           && own_function(iso, context,
+                           "((settle, record) => [(value) => settle(record, value, true), "
+                           "(value) => settle(record, value, false)])",
+                           &iso->settle_pair);
 }
 
 }   // namespace jsv8
@@ -135,9 +138,8 @@ jsv8_run(jsv8_isolate_t *iso, const jsv8_value_t *source, const char *filename, 
                 done = script->Run(entry.context());
             }
         } else {
-            v8::Local<v8::Value> args[] = {
-                strong(iso->intrinsic_eval),
-                named_source(iso->v8, text.As<v8::String>(), filename)};
+            v8::Local<v8::Value> args[] = {strong(iso->intrinsic_eval),
+                                           named_source(iso->v8, text.As<v8::String>(), filename)};
             done = strong(iso->own_scope)->Call(entry.context(), v8::Undefined(iso->v8), 2, args);
         }
         if (!done.ToLocal(&value)) {

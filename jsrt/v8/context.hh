@@ -7,7 +7,8 @@
 
 #include "exception.hh"
 
-namespace jsv8 {
+namespace jsv8
+{
 
 /* The one place where source becomes a script (and where a code cache belongs). */
 v8::MaybeLocal<v8::Script> compile_script(jsv8_isolate *iso, v8::Local<v8::Context> context,

@@ -15,11 +15,13 @@
 #include "text.hh"
 #include "value.hh"
 
-namespace jsv8 {
+namespace jsv8
+{
 
-namespace {
+namespace
+{
 
-constexpr size_t kLongestText = 64 * 1024;    /* UTF-16 units of any one text of an error */
+constexpr size_t kLongestText = 64 * 1024; /* UTF-16 units of any one text of an error */
 
 /* Adds text's UTF-8 and a NUL. Returns its offset; 0 (always "") where there is no room. The
  * block may move: offsets become pointers when all is written. */
@@ -63,7 +65,7 @@ begin_texts(ErrorTexts *texts)
     if (texts->block.data == nullptr && texts->block.reserve(1024) == nullptr) {
         return false;
     }
-    texts->block.data[0] = '\0';    /* offset 0 is the empty text */
+    texts->block.data[0] = '\0'; /* offset 0 is the empty text */
     texts->used = 1;
     return true;
 }

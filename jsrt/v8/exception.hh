@@ -7,7 +7,8 @@
 
 #include "scope.hh"
 
-namespace jsv8 {
+namespace jsv8
+{
 
 /* The texts an error points to: one growing block, reset for each error. */
 struct ErrorTexts {

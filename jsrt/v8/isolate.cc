@@ -18,9 +18,11 @@
 #include "platform.hh"
 #include "promise.hh"
 
-namespace jsv8 {
+namespace jsv8
+{
 
-namespace {
+namespace
+{
 
 std::atomic<size_t> live_isolates{0};
 thread_local jsv8_isolate *pinned_top = nullptr;
@@ -169,14 +171,15 @@ jsv8_isolate_new(const jsv8_isolate_config_t *config, jsv8_isolate_t **out, jsv8
     *out = nullptr;
     clear_error(error);
     if (platform() == nullptr || jsv8_process_forked()) {
-        return fail(error, JSV8_UNSUPPORTED, platform() == nullptr
-                        ? "V8 is not running" : "V8 was started before this process was forked");
+        return fail(error, JSV8_UNSUPPORTED,
+                    platform() == nullptr ? "V8 is not running"
+                                          : "V8 was started before this process was forked");
     }
     if (config->pinned && config->loop == nullptr) {
         return fail(error, JSV8_UNSUPPORTED, "a pinned isolate needs the loop it is pinned for");
     }
     if (inside_top == nullptr) {
-        leave_resident();    /* a pinned isolate must not lie on top of one that will go */
+        leave_resident(); /* a pinned isolate must not lie on top of one that will go */
     }
     auto *iso = new (std::nothrow) jsv8_isolate();
     if (iso == nullptr) {
@@ -190,9 +193,8 @@ jsv8_isolate_new(const jsv8_isolate_config_t *config, jsv8_isolate_t **out, jsv8
     iso->on_unhandled = config->on_unhandled;
     iso->user = config->user;
     iso->loop = config->loop;
-    if (iso->error_texts == nullptr || iso->unhandled_texts == nullptr ||
-        iso->aside_texts == nullptr ||
-        (iso->loop == nullptr && !open_own_loop(iso))) {
+    if (iso->error_texts == nullptr || iso->unhandled_texts == nullptr
+        || iso->aside_texts == nullptr || (iso->loop == nullptr && !open_own_loop(iso))) {
         delete iso->error_texts;
         delete iso->unhandled_texts;
         delete iso->aside_texts;
@@ -215,8 +217,8 @@ jsv8_isolate_new(const jsv8_isolate_config_t *config, jsv8_isolate_t **out, jsv8
         if (!iso->pinned) {
             set_stack_limit(iso);
         }
-        status = iso->profile == JSV8_PROFILE_BARE ? start_bare(iso, error)
-                                                   : start_node(iso, error);
+        status =
+            iso->profile == JSV8_PROFILE_BARE ? start_bare(iso, error) : start_node(iso, error);
         if (status == JSV8_OK) {
             v8::HandleScope scope(iso->v8);
             v8::Context::Scope context_scope(strong(iso->context));
@@ -255,7 +257,7 @@ jsv8_isolate_free(jsv8_isolate_t *iso)
     }
     iso->attention.fetch_and(~kStop);
     {
-        Gate gate(iso);    /* pinned: the Locker is held already, one more does no harm */
+        Gate gate(iso); /* pinned: the Locker is held already, one more does no harm */
         {
             v8::Isolate::Scope isolate_scope(iso->v8);
             v8::HandleScope scope(iso->v8);
@@ -285,7 +287,7 @@ jsv8_isolate_free(jsv8_isolate_t *iso)
     }
     if (resident.load() == iso) {
         v8::Locker lock(iso->v8);
-        iso->orphan = true;    /* the thread it is resident on does the rest */
+        iso->orphan = true; /* the thread it is resident on does the rest */
     } else {
         dispose_orphan(iso);
     }

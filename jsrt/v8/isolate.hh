@@ -20,32 +20,36 @@
 
 #include "jsv8.h"
 
-namespace jsv8 {
+namespace jsv8
+{
 
 /* The isolate's embedder slot that holds its jsv8_isolate. */
 constexpr uint32_t kDataSlot = 0;
 
 /* Things an entry must look at before it runs JS: one load tells that there are none. */
 enum Attention : uint32_t {
-    kStop = 1,        /* jsv8_terminate() was called and nothing has ended because of it yet */
-    kCondemned = 2,   /* the heap limit was hit: never cleared */
-    kDeadRefs = 4,    /* refs were given back and wait to be released */
-    kInterrupt = 8    /* callbacks of jsv8_interrupt() wait */
+    kStop = 1,      /* jsv8_terminate() was called and nothing has ended because of it yet */
+    kCondemned = 2, /* the heap limit was hit: never cleared */
+    kDeadRefs = 4,  /* refs were given back and wait to be released */
+    kInterrupt = 8  /* callbacks of jsv8_interrupt() wait */
 };
 
 /* Memory that results point to: grows as needed, shrinks when big uses have become rare. */
 struct Scratch {
-    char *data = nullptr;    /* owned, malloc */
+    char *data = nullptr; /* owned, malloc */
     size_t capacity = 0;
-    unsigned idle = 0;       /* uses in a row that needed less than a quarter */
+    unsigned idle = 0; /* uses in a row that needed less than a quarter */
 
-    char *reserve(size_t size);    /* NULL: no memory. The old content is lost. */
-    ~Scratch() { free(data); }
+    char *reserve(size_t size); /* NULL: no memory. The old content is lost. */
+    ~Scratch()
+    {
+        free(data);
+    }
 };
 
-class Buffers;      /* limit.hh: the ArrayBuffer allocator */
-struct Interrupt;   /* limit.cc */
-struct Rejection;   /* promise.cc */
+class Buffers;    /* limit.hh: the ArrayBuffer allocator */
+struct Interrupt; /* limit.cc */
+struct Rejection; /* promise.cc */
 
 /* Somebody who waits for a promise: promise.cc. */
 struct Settling {
@@ -53,8 +57,8 @@ struct Settling {
     void *user;
     v8::Global<v8::Promise> promise;
 };
-struct ErrorTexts;  /* exception.hh */
-struct Names;       /* names.cc */
+struct ErrorTexts; /* exception.hh */
+struct Names;      /* names.cc */
 
 }   // namespace jsv8
 
@@ -63,61 +67,62 @@ struct jsv8_isolate {
     v8::Global<v8::Context> context;
     jsv8_profile_t profile = JSV8_PROFILE_BARE;
 
-    std::atomic<uint32_t> attention{0};         /* [any] */
-    std::atomic<void *> owner{nullptr};         /* [any] thread pointer of who is inside */
-    int depth = 0;                              /* calls of the owner that are open */
+    std::atomic<uint32_t> attention{0}; /* [any] */
+    std::atomic<void *> owner{nullptr}; /* [any] thread pointer of who is inside */
+    int depth = 0;                      /* calls of the owner that are open */
     bool pinned = false;
-    bool inside = false;                        /* the owner has entered it and its context */
-    bool late_locked = false;                   /* late_lock holds a Locker */
+    bool inside = false;      /* the owner has entered it and its context */
+    bool late_locked = false; /* late_lock holds a Locker */
     bool disposing = false;
-    bool orphan = false;                        /* freed while resident on another thread */
-    void *stack_thread = nullptr;               /* whose stack the stack limit is for */
-    jsv8_isolate *inside_next = nullptr;        /* scope.hh: entered without a Locker */
+    bool orphan = false;                 /* freed while resident on another thread */
+    void *stack_thread = nullptr;        /* whose stack the stack limit is for */
+    jsv8_isolate *inside_next = nullptr; /* scope.hh: entered without a Locker */
     alignas(v8::Locker) char late_lock[sizeof(v8::Locker)];
     alignas(v8::Locker) char pin_lock[sizeof(v8::Locker)];
-    jsv8_isolate *pinned_below = nullptr;       /* isolate.cc: pinned earlier on this thread */
+    jsv8_isolate *pinned_below = nullptr; /* isolate.cc: pinned earlier on this thread */
 
-    uv_loop_t *loop = nullptr;                  /* borrowed, or &own_loop */
+    uv_loop_t *loop = nullptr; /* borrowed, or &own_loop */
     uv_loop_t own_loop;
     bool owns_loop = false;
-    uv_async_t wake;                            /* own loop only: ends a blocking wait */
-    unsigned idle_checkpoints = 16;             /* node_env.cc: of a pass with nothing to do */
+    uv_async_t wake;                /* own loop only: ends a blocking wait */
+    unsigned idle_checkpoints = 16; /* node_env.cc: of a pass with nothing to do */
 
-    node::IsolateData *node_data = nullptr;     /* owned; NULL in a bare isolate */
-    node::Environment *env = nullptr;           /* owned; NULL in a bare isolate */
-    const volatile uint8_t *ticks = nullptr;    /* Node's tick flags (node_env.cc), or NULL */
+    node::IsolateData *node_data = nullptr;  /* owned; NULL in a bare isolate */
+    node::Environment *env = nullptr;        /* owned; NULL in a bare isolate */
+    const volatile uint8_t *ticks = nullptr; /* Node's tick flags (node_env.cc), or NULL */
     std::shared_ptr<v8::BackingStore> ticks_store;
-    v8::Global<v8::Value> internal_binding;     /* node_env.cc: while the environment starts */
-    v8::Global<v8::Function> unwind;            /* node_env.cc: to call after a termination */
-    v8::Global<v8::Object> tick_resource;       /* what CallbackScope wants to be given */
+    v8::Global<v8::Value> internal_binding; /* node_env.cc: while the environment starts */
+    v8::Global<v8::Function> unwind;        /* node_env.cc: to call after a termination */
+    v8::Global<v8::Object> tick_resource;   /* what CallbackScope wants to be given */
 
-    std::shared_ptr<jsv8::Buffers> buffers;     /* V8 and BackingStores share it */
+    std::shared_ptr<jsv8::Buffers> buffers; /* V8 and BackingStores share it */
     size_t heap_limit = 0;
 
     void (*on_unhandled)(void *user, const jsv8_error_t *error) = nullptr;
-    void *user = nullptr;                       /* borrowed */
+    void *user = nullptr; /* borrowed */
 
-    jsv8_ref *refs = nullptr;                   /* value.cc [any, under registry] */
-    jsv8_ref *dead_refs = nullptr;              /* value.cc [any, under registry] */
-    jsv8::Interrupt *interrupts = nullptr;      /* limit.cc [any, under registry] */
-    std::unordered_map<uint64_t, jsv8::Settling> settling;    /* promise.cc */
+    jsv8_ref *refs = nullptr;                              /* value.cc [any, under registry] */
+    jsv8_ref *dead_refs = nullptr;                         /* value.cc [any, under registry] */
+    jsv8::Interrupt *interrupts = nullptr;                 /* limit.cc [any, under registry] */
+    std::unordered_map<uint64_t, jsv8::Settling> settling; /* promise.cc */
     uint64_t last_settling = 0;
-    jsv8::Rejection *rejections = nullptr;      /* promise.cc, owned list */
+    jsv8::Rejection *rejections = nullptr; /* promise.cc, owned list */
 
-    v8::Global<v8::Function> own_scope;         /* context.cc: (eval, source) => eval(source) */
+    v8::Global<v8::Function> own_scope; /* context.cc: (eval, source) => eval(source) */
     v8::Global<v8::Function> intrinsic_eval;
-    v8::Global<v8::Function> settle_pair;       /* promise.cc: makes the two reactions */
+    v8::Global<v8::Function> settle_pair; /* promise.cc: makes the two reactions */
     v8::Global<v8::Value> object_prototype, array_prototype;
 
-    jsv8::Names *names = nullptr;               /* names.cc, owned */
-    jsv8::Scratch scratch;                      /* the bytes of results */
-    jsv8::ErrorTexts *error_texts = nullptr;    /* owned: texts of the caller's error */
-    jsv8::ErrorTexts *unhandled_texts = nullptr;/* owned: texts given to on_unhandled */
-    jsv8::ErrorTexts *aside_texts = nullptr;    /* owned: promise.cc, drain_aside */
+    jsv8::Names *names = nullptr;                /* names.cc, owned */
+    jsv8::Scratch scratch;                       /* the bytes of results */
+    jsv8::ErrorTexts *error_texts = nullptr;     /* owned: texts of the caller's error */
+    jsv8::ErrorTexts *unhandled_texts = nullptr; /* owned: texts given to on_unhandled */
+    jsv8::ErrorTexts *aside_texts = nullptr;     /* owned: promise.cc, drain_aside */
     jsv8::Scratch aside_scratch;
 };
 
-namespace jsv8 {
+namespace jsv8
+{
 
 /* The handle inside a strong Global, without making another: it lives as long as the Global. */
 template <class T>

@@ -33,36 +33,36 @@ extern "C" {
 #endif
 
 typedef struct uv_loop_s uv_loop_t;
-typedef struct jsv8_isolate jsv8_isolate_t;   /* opaque: defined in isolate.cc */
-typedef struct jsv8_ref jsv8_ref_t;           /* opaque: a persistent handle, value.cc */
+typedef struct jsv8_isolate jsv8_isolate_t; /* opaque: defined in isolate.cc */
+typedef struct jsv8_ref jsv8_ref_t;         /* opaque: a persistent handle, value.cc */
 
 typedef enum {
     JSV8_OK = 0,
-    JSV8_EXCEPTION,    /* JavaScript threw (or a syntax error): error is filled in */
-    JSV8_PENDING,      /* a promise that waits: result holds it as JSV8_REF */
-    JSV8_TERMINATED,   /* jsv8_terminate() stopped it; the isolate goes on */
-    JSV8_HEAP_LIMIT,   /* the heap limit was hit; the isolate is condemned */
-    JSV8_CONVERSION,   /* a value has no plain-data form (function, symbol, proxy...): error */
-    JSV8_NOT_FOUND,    /* no such global function: error.message names it */
+    JSV8_EXCEPTION,  /* JavaScript threw (or a syntax error): error is filled in */
+    JSV8_PENDING,    /* a promise that waits: result holds it as JSV8_REF */
+    JSV8_TERMINATED, /* jsv8_terminate() stopped it; the isolate goes on */
+    JSV8_HEAP_LIMIT, /* the heap limit was hit; the isolate is condemned */
+    JSV8_CONVERSION, /* a value has no plain-data form (function, symbol, proxy...): error */
+    JSV8_NOT_FOUND,  /* no such global function: error.message names it */
     JSV8_NO_MEMORY,
-    JSV8_UNSUPPORTED   /* V8 or Node could not be started: error.message says why */
+    JSV8_UNSUPPORTED /* V8 or Node could not be started: error.message says why */
 } jsv8_status_t;
 
 typedef enum {
     JSV8_UNDEFINED = 0,
     JSV8_NULL,
-    JSV8_BOOL,         /* u.boolean */
-    JSV8_INT,          /* u.integer, within +-2^53: becomes a Number */
-    JSV8_NUMBER,       /* u.number */
-    JSV8_LATIN1,       /* u.text: one byte a character */
-    JSV8_UTF16,        /* u.text: length in 16-bit units, 2-aligned; surrogates may be alone */
-    JSV8_BYTES,        /* u.text: in: becomes a Uint8Array; out: ArrayBuffer or any view */
-    JSV8_BIGINT,       /* u.bigint: little-endian 64-bit words of the magnitude */
-    JSV8_DATE,         /* u.number: milliseconds since the epoch, may be NaN */
-    JSV8_JSON_LATIN1,  /* in only, u.text: JSON text to parse */
-    JSV8_JSON_UTF16,   /* in only */
-    JSV8_WIRE,         /* u.text: a value in V8's serialization format (see wire.h) */
-    JSV8_REF           /* u.ref: in: borrowed; out: owned by the caller (jsv8_ref_free) */
+    JSV8_BOOL,        /* u.boolean */
+    JSV8_INT,         /* u.integer, within +-2^53: becomes a Number */
+    JSV8_NUMBER,      /* u.number */
+    JSV8_LATIN1,      /* u.text: one byte a character */
+    JSV8_UTF16,       /* u.text: length in 16-bit units, 2-aligned; surrogates may be alone */
+    JSV8_BYTES,       /* u.text: in: becomes a Uint8Array; out: ArrayBuffer or any view */
+    JSV8_BIGINT,      /* u.bigint: little-endian 64-bit words of the magnitude */
+    JSV8_DATE,        /* u.number: milliseconds since the epoch, may be NaN */
+    JSV8_JSON_LATIN1, /* in only, u.text: JSON text to parse */
+    JSV8_JSON_UTF16,  /* in only */
+    JSV8_WIRE,        /* u.text: a value in V8's serialization format (see wire.h) */
+    JSV8_REF          /* u.ref: in: borrowed; out: owned by the caller (jsv8_ref_free) */
 } jsv8_tag_t;
 
 typedef struct {
@@ -71,22 +71,29 @@ typedef struct {
         int boolean;
         int64_t integer;
         double number;
-        struct { const void *data; size_t length; } text;
-        struct { const uint64_t *words; int count; int negative; } bigint;
+        struct {
+            const void *data;
+            size_t length;
+        } text;
+        struct {
+            const uint64_t *words;
+            int count;
+            int negative;
+        } bigint;
         jsv8_ref_t *ref;
     } u;
 } jsv8_value_t;
 
 /* Texts are UTF-8 (lone surrogates as U+FFFD), never NULL; "" where there is nothing to say. */
 typedef struct {
-    const char *name;          /* "TypeError", "SyntaxError"; the constructor's name of a thrown
+    const char *name;    /* "TypeError", "SyntaxError"; the constructor's name of a thrown
                                   object; "" for a thrown primitive */
-    const char *message;       /* error.message, or String(value) of anything else */
-    const char *stack;         /* error.stack */
+    const char *message; /* error.message, or String(value) of anything else */
+    const char *stack;   /* error.stack */
     const char *filename;
-    const char *source_line;   /* the line of source the error points at */
-    int line, column, end_column;   /* 1-based line, 0-based columns; 0 where unknown */
-    jsv8_value_t value;        /* the thrown value itself, JSV8_UNDEFINED where it is not plain */
+    const char *source_line;      /* the line of source the error points at */
+    int line, column, end_column; /* 1-based line, 0-based columns; 0 where unknown */
+    jsv8_value_t value; /* the thrown value itself, JSV8_UNDEFINED where it is not plain */
 } jsv8_error_t;
 
 typedef enum { JSV8_PROFILE_BARE, JSV8_PROFILE_WEB, JSV8_PROFILE_NODE } jsv8_profile_t;
@@ -102,19 +109,19 @@ jsv8_status_t jsv8_process_start(const char *share_dir, jsv8_error_t *error);
 void jsv8_process_stop(void);
 /* 1 in a child forked after jsv8_process_start: every other function is forbidden there. */
 int jsv8_process_forked(void);
-const char *jsv8_v8_version(void);      /* "10.2.154.26-node.36" */
-const char *jsv8_node_version(void);    /* "18.20.4" */
+const char *jsv8_v8_version(void);   /* "10.2.154.26-node.36" */
+const char *jsv8_node_version(void); /* "18.20.4" */
 
 /* ---- isolate.cc, limit.cc ---------------------------------------------------------------- */
 
 typedef struct {
     jsv8_profile_t profile;
-    uv_loop_t *loop;           /* borrowed until jsv8_isolate_free: Node's handles and the
+    uv_loop_t *loop;   /* borrowed until jsv8_isolate_free: Node's handles and the
                                   platform's tasks of this isolate live on it. NULL: a loop of
                                   the isolate's own, turned by jsv8_turn (not with pinned) */
-    size_t heap_limit;         /* bytes of JS heap, ArrayBuffers counted apart with the same
+    size_t heap_limit; /* bytes of JS heap, ArrayBuffers counted apart with the same
                                   bound; 0: V8's default */
-    int pinned;                /* the creating thread stays inside the isolate, Locker held, until
+    int pinned;        /* the creating thread stays inside the isolate, Locker held, until
                                   jsv8_isolate_free on that thread: needed where loop is run by
                                   somebody else, since Node enters JS from loop callbacks */
     /* An exception that no JavaScript caught in a loop callback or a promise. May be NULL.
@@ -146,29 +153,29 @@ void jsv8_terminate(jsv8_isolate_t *isolate);
 void jsv8_terminate_cancel(jsv8_isolate_t *isolate);
 /* Calls callback soon on the thread that runs JS in the isolate, between two JS steps; it must
  * not run JS. It is called at the latest during the next call. [any] */
-void jsv8_interrupt(jsv8_isolate_t *isolate,
-                    void (*callback)(jsv8_isolate_t *isolate, void *user), void *user);
+void jsv8_interrupt(jsv8_isolate_t *isolate, void (*callback)(jsv8_isolate_t *isolate, void *user),
+                    void *user);
 
 typedef struct {
     size_t heap_used, heap_total, heap_limit, external, malloced, contexts;
 } jsv8_heap_stats_t;
-void jsv8_heap_stats(jsv8_isolate_t *isolate, jsv8_heap_stats_t *out);           /* [home] */
-void jsv8_collect(jsv8_isolate_t *isolate);   /* full GC: memory pressure notice. [home] */
+void jsv8_heap_stats(jsv8_isolate_t *isolate, jsv8_heap_stats_t *out); /* [home] */
+void jsv8_collect(jsv8_isolate_t *isolate); /* full GC: memory pressure notice. [home] */
 
 /* ---- context.cc: running code -------------------------------------------------------------- */
 
 typedef enum {
-    JSV8_KEEP_SCOPE = 0,   /* a global script: let/const/class/function declarations stay */
-    JSV8_OWN_SCOPE = 1     /* declarations do not reach the global scope (indirect-eval-like
+    JSV8_KEEP_SCOPE = 0, /* a global script: let/const/class/function declarations stay */
+    JSV8_OWN_SCOPE = 1   /* declarations do not reach the global scope (indirect-eval-like
                               function scope; the last expression's value is the result) */
 } jsv8_scope_t;
 /* How a result is delivered; an ordinary value is delivered alike in each. */
 typedef enum {
-    JSV8_SETTLE = 0,   /* a promise: microtasks are drained, its value or error delivered;
+    JSV8_SETTLE = 0, /* a promise: microtasks are drained, its value or error delivered;
                           JSV8_PENDING where it still waits */
-    JSV8_RAW = 1,      /* a promise is not looked at: JSV8_REF. Functions, symbols, proxies and
+    JSV8_RAW = 1,    /* a promise is not looked at: JSV8_REF. Functions, symbols, proxies and
                           class instances also come as JSV8_REF, not as JSV8_CONVERSION */
-    JSV8_DISCARD = 2   /* the value is not converted: JSV8_UNDEFINED */
+    JSV8_DISCARD = 2 /* the value is not converted: JSV8_UNDEFINED */
 } jsv8_want_t;
 
 /* source: JSV8_LATIN1 or JSV8_UTF16. filename: UTF-8. */
@@ -204,17 +211,17 @@ jsv8_status_t jsv8_promise_then(jsv8_ref_t *promise, jsv8_settled_t on_settled, 
 
 /* ---- value.cc --------------------------------------------------------------------------------- */
 
-void jsv8_ref_free(jsv8_ref_t *ref);             /* [any]: released at the next entry, NULL ok */
-jsv8_isolate_t *jsv8_ref_isolate(const jsv8_ref_t *ref);   /* NULL once the isolate is freed */
-size_t jsv8_live_refs(void);                     /* for leak tests. [any] */
+void jsv8_ref_free(jsv8_ref_t *ref); /* [any]: released at the next entry, NULL ok */
+jsv8_isolate_t *jsv8_ref_isolate(const jsv8_ref_t *ref); /* NULL once the isolate is freed */
+size_t jsv8_live_refs(void);                             /* for leak tests. [any] */
 size_t jsv8_live_isolates(void);
 
 /* ---- node_env.cc: an isolate's own loop --------------------------------------------------------- */
 
-/* One turn (wait: 0 never blocks, 1 may block for the next event, 100 ms at most, and less where
- * jsv8_terminate is called) of the isolate's loop with the
- * isolate entered, then Node's ticks and the platform's tasks. Returns 1 while something there
- * is alive. Not for pinned isolates. [home] */
+/* One turn of the isolate's loop with the isolate entered, then Node's ticks and the platform's
+ * tasks. wait: 0 never blocks; 1 may block for the next event, 100 ms at most, or until
+ * jsv8_terminate, which a turn takes for its own. Returns 1 while something is alive. Does nothing
+ * for pinned isolates and inside a call. [home] */
 int jsv8_turn(jsv8_isolate_t *isolate, int wait);
 /* Called around the blocking wait of jsv8_turn(1), Locker held, isolate left: to let other threads
  * run meanwhile (PyEval_SaveThread). Set once per process. */

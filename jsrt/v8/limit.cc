@@ -23,25 +23,27 @@
 #include "node_env.hh"
 #include "promise.hh"
 
-namespace jsv8 {
+namespace jsv8
+{
 
 std::atomic<bool> locking{false};
 jsv8_isolate *inside_top = nullptr;
 std::atomic<jsv8_isolate *> resident{nullptr};
 std::atomic<void *> resident_thread{nullptr};
 
-namespace {
+namespace
+{
 
 constexpr size_t kStackReserve = 256 * 1024;
-constexpr size_t kStackUsed = 16 * 1024 * 1024;    /* of a larger stack */
+constexpr size_t kStackUsed = 16 * 1024 * 1024; /* of a larger stack */
 constexpr size_t kHeapRaise = 16 * 1024 * 1024;
 constexpr size_t kSmallBlock = 256 * 1024;
-constexpr int kLastTry = 4;    /* V8: at once, after each of two collections, after a full one */
+constexpr int kLastTry = 4; /* V8: at once, after each of two collections, after a full one */
 
 std::mutex &
 registry()
 {
-    static std::mutex *mutex = new std::mutex();    /* never destroyed: used until the very end */
+    static std::mutex *mutex = new std::mutex(); /* never destroyed: used until the very end */
     return *mutex;
 }
 
@@ -83,8 +85,14 @@ near_heap_limit(void *data, size_t current, size_t initial)
 
 }   // namespace
 
-Registry::Registry() { registry().lock(); }
-Registry::~Registry() { registry().unlock(); }
+Registry::Registry()
+{
+    registry().lock();
+}
+Registry::~Registry()
+{
+    registry().unlock();
+}
 
 struct Interrupt {
     void (*callback)(jsv8_isolate *isolate, void *user);
@@ -92,7 +100,8 @@ struct Interrupt {
     Interrupt *next;
 };
 
-namespace {
+namespace
+{
 
 void
 run_interrupts(jsv8_isolate *iso)
@@ -104,7 +113,7 @@ run_interrupts(jsv8_isolate *iso)
         iso->interrupts = nullptr;
         iso->attention.fetch_and(~kInterrupt);
     }
-    Interrupt *ordered = nullptr;      /* the list is last-in-first-out */
+    Interrupt *ordered = nullptr; /* the list is last-in-first-out */
     while (first != nullptr) {
         Interrupt *next = first->next;
         first->next = ordered;
@@ -131,7 +140,8 @@ become_resident(jsv8_isolate *iso)
     resident_thread.store(thread_pointer(), std::memory_order_relaxed);
 }
 
-namespace {
+namespace
+{
 
 /* Returns whether the isolate was freed meanwhile. If another thread used it, the end of that
  * thread's Locker has thrown away V8's list of entered contexts, and ours with it. */
@@ -342,7 +352,7 @@ jsv8_lock_current(jsv8_isolate_t *iso)
         each->late_locked = true;
         set_stack_limit(each);
         if (each->attention.load() & (kStop | kCondemned)) {
-            each->v8->TerminateExecution();    /* the new Locker has forgotten it */
+            each->v8->TerminateExecution(); /* the new Locker has forgotten it */
         }
     }
 }

@@ -7,15 +7,19 @@
 
 #include "scope.hh"
 
-namespace jsv8 {
+namespace jsv8
+{
 
 /* malloc with a cap, counted for one isolate. A refusal makes V8 collect garbage and ask again;
  * after its last try JavaScript sees a RangeError. V8's C++ callers (Node's stream reads) cannot
  * take a refusal and would abort: so a small block is given on the last try, and condemns the
  * isolate. Shared by V8 and by every live BackingStore, which may outlast the isolate. */
-class Buffers : public v8::ArrayBuffer::Allocator {
+class Buffers : public v8::ArrayBuffer::Allocator
+{
   public:
-    Buffers(jsv8_isolate *iso, size_t cap) : iso_(iso), cap_(cap) {}
+    Buffers(jsv8_isolate *iso, size_t cap) : iso_(iso), cap_(cap)
+    {
+    }
 
     void *Allocate(size_t length) override;
     void *AllocateUninitialized(size_t length) override;
@@ -23,25 +27,32 @@ class Buffers : public v8::ArrayBuffer::Allocator {
 #if V8_MAJOR_VERSION < 13
     void *Reallocate(void *data, size_t old_length, size_t new_length) override;
 #endif
-    size_t held() const { return held_.load(std::memory_order_relaxed); }
-    void detach() { iso_.store(nullptr); }     /* the isolate goes, blocks may stay */
+    size_t held() const
+    {
+        return held_.load(std::memory_order_relaxed);
+    }
+    void detach()
+    {
+        iso_.store(nullptr);
+    } /* the isolate goes, blocks may stay */
 
   private:
     bool admit(size_t length);
 
-    std::atomic<jsv8_isolate *> iso_;   /* weak: cleared by detach() */
-    const size_t cap_;                  /* 0: none */
+    std::atomic<jsv8_isolate *> iso_; /* weak: cleared by detach() */
+    const size_t cap_;                /* 0: none */
     std::atomic<size_t> held_{0};
     std::atomic<size_t> refused_length_{0};
     std::atomic<int> refused_{0};
 };
 
-void watch_heap(jsv8_isolate *iso);             /* installs the near-heap-limit callback */
-void condemn(jsv8_isolate *iso);                /* heap limit hit: stops JS, for good. [any] */
+void watch_heap(jsv8_isolate *iso); /* installs the near-heap-limit callback */
+void condemn(jsv8_isolate *iso);    /* heap limit hit: stops JS, for good. [any] */
 void drop_interrupts(jsv8_isolate *iso);
 
 /* Guards what [any] thread may touch of an isolate: refs, interrupts, the list of isolates. */
-class Registry {
+class Registry
+{
   public:
     Registry();
     ~Registry();

@@ -19,16 +19,18 @@
 
 #include "context.hh"
 
-namespace jsv8 {
+namespace jsv8
+{
 
-namespace {
+namespace
+{
 
 constexpr size_t kMostNames = 512;
 constexpr size_t kLongestName = 256;
 
 struct Name {
-    v8::Global<v8::Function> first;                 /* () => first */
-    std::vector<v8::Global<v8::String>> rest;       /* the properties behind it */
+    v8::Global<v8::Function> first;           /* () => first */
+    std::vector<v8::Global<v8::String>> rest; /* the properties behind it */
 };
 
 bool
@@ -56,7 +58,8 @@ struct Names {
     Name *last = nullptr;
 };
 
-namespace {
+namespace
+{
 
 bool
 make_name(jsv8_isolate *iso, v8::Local<v8::Context> context, const char *text, size_t length,
@@ -70,15 +73,17 @@ make_name(jsv8_isolate *iso, v8::Local<v8::Context> context, const char *text, s
     }
     std::string source = "(() => " + std::string(text, first) + ")";
     if (!own_function(iso, context, source.c_str(), &out->first)) {
-        return false;    /* a reserved word */
+        return false; /* a reserved word */
     }
     while (dot != nullptr) {
         const char *from = dot + 1;
         dot = static_cast<const char *>(memchr(from, '.', static_cast<size_t>(end - from)));
         size_t size = static_cast<size_t>((dot != nullptr ? dot : end) - from);
         v8::Local<v8::String> key;
-        if (size == 0 || !v8::String::NewFromUtf8(iso->v8, from, v8::NewStringType::kInternalized,
-                                                  static_cast<int>(size)).ToLocal(&key)) {
+        if (size == 0
+            || !v8::String::NewFromUtf8(iso->v8, from, v8::NewStringType::kInternalized,
+                                        static_cast<int>(size))
+                    .ToLocal(&key)) {
             return false;
         }
         out->rest.emplace_back(iso->v8, key);
@@ -96,8 +101,8 @@ find_name(jsv8_isolate *iso, v8::Local<v8::Context> context, const char *text, s
         iso->names = new Names();
     }
     Names *names = iso->names;
-    if (names->last != nullptr && names->last_name.size() == length &&
-        memcmp(names->last_name.data(), text, length) == 0) {
+    if (names->last != nullptr && names->last_name.size() == length
+        && memcmp(names->last_name.data(), text, length) == 0) {
         return names->last;
     }
     std::string key(text, length);
@@ -128,8 +133,8 @@ find_named(jsv8_isolate *iso, v8::Local<v8::Context> context, const char *text, 
     Name *name = find_name(iso, context, text, length);
     v8::Local<v8::Value> value;
     *receiver = v8::Undefined(iso->v8);
-    if (name == nullptr ||
-        !strong(name->first)->Call(context, *receiver, 0, nullptr).ToLocal(&value)) {
+    if (name == nullptr
+        || !strong(name->first)->Call(context, *receiver, 0, nullptr).ToLocal(&value)) {
         return false;
     }
     for (size_t i = 0; i < name->rest.size(); i++) {
@@ -140,8 +145,8 @@ find_named(jsv8_isolate *iso, v8::Local<v8::Context> context, const char *text, 
          * but through its index, and a table that was dropped ends the search. */
         v8::Local<v8::String> key = v8::Local<v8::String>::New(iso->v8, name->rest[i]);
         *receiver = value;
-        if (!value.As<v8::Object>()->Get(context, key).ToLocal(&value) ||
-            iso->names->last != name) {
+        if (!value.As<v8::Object>()->Get(context, key).ToLocal(&value)
+            || iso->names->last != name) {
             return false;
         }
     }

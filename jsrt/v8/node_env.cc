@@ -22,12 +22,14 @@
 #include "platform.hh"
 #include "promise.hh"
 
-namespace jsv8 {
+namespace jsv8
+{
 
-namespace {
+namespace
+{
 
-constexpr int kLongestWait = 100;    /* ms; see jsv8_turn */
-constexpr uint8_t kHasTicks = 0, kHasRejections = 1;    /* Node's TickInfo fields */
+constexpr int kLongestWait = 100;                    /* ms; see jsv8_turn */
+constexpr uint8_t kHasTicks = 0, kHasRejections = 1; /* Node's TickInfo fields */
 
 void (*before_blocking)(void) = nullptr;
 void (*after_blocking)(void) = nullptr;
@@ -89,9 +91,9 @@ add_native(v8::Local<v8::Context> context, v8::Local<v8::Object> object, const c
     v8::Isolate *v8 = v8::Isolate::GetCurrent();
     v8::Local<v8::Function> function;
     v8::Local<v8::String> key;
-    return v8::Function::New(context, callback, data).ToLocal(&function) &&
-           v8::String::NewFromUtf8(v8, name).ToLocal(&key) &&
-           object->Set(context, key, function).FromMaybe(false);
+    return v8::Function::New(context, callback, data).ToLocal(&function)
+           && v8::String::NewFromUtf8(v8, name).ToLocal(&key)
+           && object->Set(context, key, function).FromMaybe(false);
 }
 
 /* Runs the bootstrap in the environment. Empty: it threw. */
@@ -106,13 +108,15 @@ run_bootstrap(jsv8_isolate *iso, v8::Local<v8::Context> context,
     if (!iso->internal_binding.IsEmpty()) {
         native->Set(context, literal(v8, "internalBinding"), strong(iso->internal_binding)).Check();
     }
-    if (!add_native(context, native, "report", native_report, self) ||
-        !add_native(context, native, "ticks", native_ticks, self) ||
-        !add_native(context, native, "unwind", native_unwind, self) ||
-        !add_native(context, native, "fromNode", native_from_node, self) ||
-        !native->Set(context, literal(v8, "web"),
-                     v8::Boolean::New(v8, iso->profile == JSV8_PROFILE_WEB)).FromMaybe(false) ||
-        !v8::String::NewFromUtf8(v8, kBootstrap).ToLocal(&source)) {
+    if (!add_native(context, native, "report", native_report, self)
+        || !add_native(context, native, "ticks", native_ticks, self)
+        || !add_native(context, native, "unwind", native_unwind, self)
+        || !add_native(context, native, "fromNode", native_from_node, self)
+        || !native
+                ->Set(context, literal(v8, "web"),
+                      v8::Boolean::New(v8, iso->profile == JSV8_PROFILE_WEB))
+                .FromMaybe(false)
+        || !v8::String::NewFromUtf8(v8, kBootstrap).ToLocal(&source)) {
         return {};
     }
 #if V8_MAJOR_VERSION >= 12
@@ -128,8 +132,8 @@ run_bootstrap(jsv8_isolate *iso, v8::Local<v8::Context> context,
 #if V8_MAJOR_VERSION >= 11
     auto compiled = v8::ScriptCompiler::CompileFunction(context, &input, 3, names);
 #else
-    auto compiled = v8::ScriptCompiler::CompileFunctionInContext(context, &input, 3, names, 0,
-                                                                 nullptr);
+    auto compiled =
+        v8::ScriptCompiler::CompileFunctionInContext(context, &input, 3, names, 0, nullptr);
 #endif
     if (!compiled.ToLocal(&bootstrap)) {
         return {};
@@ -148,11 +152,11 @@ find_internal_binding(jsv8_isolate *iso, v8::Local<v8::Value> require)
     v8::Local<v8::Context> context = v8->GetCurrentContext();
     v8::TryCatch swallow(v8);
     v8::Local<v8::Value> id = literal(v8, "internal/bootstrap/realm"), realm, binding;
-    if (require->IsFunction() &&
-        require.As<v8::Function>()->Call(context, v8::Undefined(v8), 1, &id).ToLocal(&realm) &&
-        realm->IsObject() &&
-        realm.As<v8::Object>()->Get(context, literal(v8, "internalBinding")).ToLocal(&binding) &&
-        binding->IsFunction()) {
+    if (require->IsFunction()
+        && require.As<v8::Function>()->Call(context, v8::Undefined(v8), 1, &id).ToLocal(&realm)
+        && realm->IsObject()
+        && realm.As<v8::Object>()->Get(context, literal(v8, "internalBinding")).ToLocal(&binding)
+        && binding->IsFunction()) {
         iso->internal_binding.Reset(v8, binding);
     }
 }
@@ -194,8 +198,8 @@ start_node(jsv8_isolate *iso, jsv8_error_t *error)
     /* Only Node's own last resort comes here: the bootstrap replaces what JS can call. */
     node::SetProcessExitHandler(iso->env, [](node::Environment *, int) {
         v8::Isolate *current = v8::Isolate::GetCurrent();
-        current->ThrowException(v8::Exception::Error(
-            literal(current, "JavaScript tried to end the process")));
+        current->ThrowException(
+            v8::Exception::Error(literal(current, "JavaScript tried to end the process")));
     });
     auto loaded = node::LoadEnvironment(
         iso->env,
@@ -204,7 +208,8 @@ start_node(jsv8_isolate *iso, jsv8_error_t *error)
         }
 #ifdef JSV8_HAS_PRELOAD
         /* Also called for worker threads that JS starts, on those, long after: not for them. */
-        , [iso](node::Environment *env, v8::Local<v8::Value>, v8::Local<v8::Value> require) {
+        ,
+        [iso](node::Environment *env, v8::Local<v8::Value>, v8::Local<v8::Value> require) {
             if (env == iso->env) {
                 find_internal_binding(iso, require);
             }
@@ -214,8 +219,8 @@ start_node(jsv8_isolate *iso, jsv8_error_t *error)
     iso->internal_binding.Reset();
     if (loaded.IsEmpty()) {
         if (caught.HasCaught() && !caught.HasTerminated()) {
-            describe(iso, context, caught.Exception(), caught.Message(), nullptr,
-                     iso->error_texts, error);
+            describe(iso, context, caught.Exception(), caught.Message(), nullptr, iso->error_texts,
+                     error);
             return JSV8_UNSUPPORTED;
         }
         return fail(error, iso->attention.load() & kCondemned ? JSV8_HEAP_LIMIT : JSV8_UNSUPPORTED,
@@ -245,7 +250,8 @@ unwind_node(jsv8_isolate *iso)
     if (!iso->unwind.IsEmpty()) {
         v8::HandleScope scope(iso->v8);
         v8::TryCatch swallow(iso->v8);
-        (void)strong(iso->unwind)->Call(strong(iso->context), v8::Undefined(iso->v8), 0, nullptr)
+        (void)strong(iso->unwind)
+            ->Call(strong(iso->context), v8::Undefined(iso->v8), 0, nullptr)
             .IsEmpty();
     }
 }
@@ -267,7 +273,8 @@ drain_node(jsv8_isolate *iso)
     node::CallbackScope ticking(iso->v8, strong(iso->tick_resource), {0, 0});
 }
 
-namespace {
+namespace
+{
 
 /* Whether the loop's descriptor shows an event, or a timer is due. */
 bool

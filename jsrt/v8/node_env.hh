@@ -7,7 +7,8 @@
 
 #include "scope.hh"
 
-namespace jsv8 {
+namespace jsv8
+{
 
 /* Inside the isolate, no context entered: makes context, environment and globals. */
 jsv8_status_t start_node(jsv8_isolate *iso, jsv8_error_t *error);

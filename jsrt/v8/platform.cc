@@ -30,10 +30,11 @@
 
 #include "exception.hh"
 
-namespace {
+namespace
+{
 
 constexpr int kWorkerThreads = 2;
-constexpr uint64_t kLoadCryptoStrings = 2;    /* OPENSSL_INIT_LOAD_CRYPTO_STRINGS */
+constexpr uint64_t kLoadCryptoStrings = 2; /* OPENSSL_INIT_LOAD_CRYPTO_STRINGS */
 constexpr char kSystemShare[] = "/usr/share/";
 constexpr char kSystemNode[] = "/usr/share/nodejs/";
 
@@ -41,8 +42,8 @@ enum class Stage { kNew, kRunning, kFailed, kStopped };
 
 Stage stage = Stage::kNew;
 std::atomic<bool> forked{false};
-char share[PATH_MAX];             /* "" : none */
-char reason[512];                 /* why the start failed */
+char share[PATH_MAX]; /* "" : none */
+char reason[512];     /* why the start failed */
 
 /* Leaked where jsv8_process_stop is not called: its threads may outlive static destructors. */
 node::MultiIsolatePlatform *the_platform = nullptr;
@@ -92,7 +93,7 @@ register_at_exit()
     using init_t = int (*)(uint64_t, const void *);
     auto init = reinterpret_cast<init_t>(dlsym(RTLD_NEXT, "OPENSSL_init_crypto"));
     if (init != nullptr) {
-        init(kLoadCryptoStrings, nullptr);    /* the least that makes it register */
+        init(kLoadCryptoStrings, nullptr); /* the least that makes it register */
     }
     atexit(at_exit);
 }
@@ -114,15 +115,16 @@ uv_fs_open(uv_loop_t *loop, uv_fs_t *request, const char *path, int flags, int m
     if (real == nullptr) {
         return UV_ENOSYS;
     }
-    if (done == nullptr && share[0] != '\0' && path != nullptr &&
-        strncmp(path, kSystemNode, sizeof(kSystemNode) - 1) == 0 && access(path, F_OK) != 0) {
+    if (done == nullptr && share[0] != '\0' && path != nullptr
+        && strncmp(path, kSystemNode, sizeof(kSystemNode) - 1) == 0 && access(path, F_OK) != 0) {
         std::string moved = std::string(share) + (path + sizeof(kSystemShare) - 1);
         return real(loop, request, moved.c_str(), flags, mode, done);
     }
     return real(loop, request, path, flags, mode, done);
 }
 
-namespace jsv8 {
+namespace jsv8
+{
 
 node::MultiIsolatePlatform *
 platform()
@@ -156,8 +158,10 @@ jsv8_process_start(const char *share_dir, jsv8_error_t *error)
     /* Node aborts where it cannot read these, so look first. Only Debian's libnode wants them:
      * one that was built whole never opens a path there. */
     if (share[0] != '\0' && access(kSystemNode, F_OK) != 0 && !readable_below(share)) {
-        snprintf(reason, sizeof(reason), "Node's own JavaScript files are neither in %s nor in "
-                 "%snodejs", kSystemNode, share);
+        snprintf(reason, sizeof(reason),
+                 "Node's own JavaScript files are neither in %s nor in "
+                 "%snodejs",
+                 kSystemNode, share);
         return jsv8::fail(error, JSV8_UNSUPPORTED, reason);
     }
 

@@ -7,7 +7,8 @@
 
 #include "isolate.hh"
 
-namespace jsv8 {
+namespace jsv8
+{
 
 /* NULL before jsv8_process_start and after jsv8_process_stop. Borrowed. */
 node::MultiIsolatePlatform *platform();

@@ -18,14 +18,16 @@
 #include "limit.hh"
 #include "node_env.hh"
 
-namespace jsv8 {
+namespace jsv8
+{
 
 struct Rejection {
     v8::Global<v8::Promise> promise;
     Rejection *next;
 };
 
-namespace {
+namespace
+{
 
 void
 report_rejections(jsv8_isolate *iso)
@@ -59,8 +61,8 @@ take_over(jsv8_isolate *iso, v8::Local<v8::Context> context, v8::Local<v8::Promi
     if (iso->env != nullptr && promise->State() == v8::Promise::kRejected) {
         v8::Local<v8::Function> nothing;
         v8::Local<v8::Promise> ignored;
-        if (v8::Function::New(context, no_operation).ToLocal(&nothing) &&
-            promise->Catch(context, nothing).ToLocal(&ignored)) {
+        if (v8::Function::New(context, no_operation).ToLocal(&nothing)
+            && promise->Catch(context, nothing).ToLocal(&ignored)) {
             return;
         }
     }
@@ -118,8 +120,8 @@ tell(jsv8_isolate *iso, const Settling &settling, v8::Local<v8::Value> value, bo
     if (ok) {
         status = from_v8(iso, entry, value, JSV8_SETTLE, &result, &error);
     } else {
-        describe(iso, entry.context(), value, v8::Exception::CreateMessage(iso->v8, value),
-                 nullptr, iso->error_texts, &error);
+        describe(iso, entry.context(), value, v8::Exception::CreateMessage(iso->v8, value), nullptr,
+                 iso->error_texts, &error);
         status = JSV8_EXCEPTION;
     }
     settling.on_settled(settling.user, status, &result, &error);
@@ -206,7 +208,7 @@ on_promise_reject(v8::PromiseRejectMessage message)
 {
     v8::Local<v8::Promise> promise = message.GetPromise();
     if (message.GetEvent() != v8::kPromiseRejectWithNoHandler) {
-        return;    /* handlers added later are found by HasHandler() */
+        return; /* handlers added later are found by HasHandler() */
     }
     v8::Isolate *v8 = v8::Isolate::GetCurrent();
     auto *iso = static_cast<jsv8_isolate *>(v8->GetData(kDataSlot));
@@ -315,18 +317,18 @@ jsv8_promise_then(jsv8_ref_t *ref, jsv8_settled_t on_settled, void *user)
     if (ok) {
         args[0] = settle;
         args[1] = v8::Number::New(v8, static_cast<double>(id));
-        ok = strong(iso->settle_pair)->Call(context, v8::Undefined(v8), 2, args).ToLocal(&pair) &&
-             pair.As<v8::Object>()->Get(context, 0).ToLocal(&fulfilled) &&
-             pair.As<v8::Object>()->Get(context, 1).ToLocal(&rejected) &&
-             value.As<v8::Promise>()
-                 ->Then(context, fulfilled.As<v8::Function>(), rejected.As<v8::Function>())
-                 .ToLocal(&ignored);
+        ok = strong(iso->settle_pair)->Call(context, v8::Undefined(v8), 2, args).ToLocal(&pair)
+             && pair.As<v8::Object>()->Get(context, 0).ToLocal(&fulfilled)
+             && pair.As<v8::Object>()->Get(context, 1).ToLocal(&rejected)
+             && value.As<v8::Promise>()
+                    ->Then(context, fulfilled.As<v8::Function>(), rejected.As<v8::Function>())
+                    .ToLocal(&ignored);
     }
     if (!ok) {
         return entry.stopped() ? entry.stop_status() : JSV8_NO_MEMORY;
     }
-    iso->settling.emplace(id, Settling{on_settled, user,
-                                       v8::Global<v8::Promise>(v8, value.As<v8::Promise>())});
+    iso->settling.emplace(
+        id, Settling{on_settled, user, v8::Global<v8::Promise>(v8, value.As<v8::Promise>())});
     /* A promise that is settled already: its reaction waits in the queue. */
     drain(iso, entry);
     return JSV8_OK;

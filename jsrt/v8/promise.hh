@@ -7,7 +7,8 @@
 
 #include "value.hh"
 
-namespace jsv8 {
+namespace jsv8
+{
 
 /* Runs microtasks (and Node's ticks) if entry is the outermost, then reports rejections that
  * nobody handles. What is thrown meanwhile never reaches the caller's TryCatch. */
@@ -26,8 +27,8 @@ drain(jsv8_isolate *iso, Entry &entry)
 void drain_aside(jsv8_isolate *iso, Entry &entry);
 
 /* The end of every call: drains, then delivers value as want says. */
-jsv8_status_t deliver(jsv8_isolate *iso, Entry &entry, v8::Local<v8::Value> value,
-                      jsv8_want_t want, jsv8_value_t *result, jsv8_error_t *error);
+jsv8_status_t deliver(jsv8_isolate *iso, Entry &entry, v8::Local<v8::Value> value, jsv8_want_t want,
+                      jsv8_value_t *result, jsv8_error_t *error);
 
 /* V8's hook for rejections in a bare isolate. */
 void on_promise_reject(v8::PromiseRejectMessage message);

@@ -24,20 +24,21 @@
 
 #include "isolate.hh"
 
-namespace jsv8 {
+namespace jsv8
+{
 
-extern std::atomic<bool> locking;     /* limit.cc */
-extern jsv8_isolate *inside_top;      /* limit.cc */
+extern std::atomic<bool> locking; /* limit.cc */
+extern jsv8_isolate *inside_top;  /* limit.cc */
 
-extern std::atomic<jsv8_isolate *> resident;      /* limit.cc */
-extern std::atomic<void *> resident_thread;       /* limit.cc */
+extern std::atomic<jsv8_isolate *> resident; /* limit.cc */
+extern std::atomic<void *> resident_thread;  /* limit.cc */
 
-void become_resident(jsv8_isolate *iso);     /* limit.cc */
-void leave_resident();                       /* limit.cc: no effect on other threads */
-void dispose_orphan(jsv8_isolate *iso);      /* isolate.cc: the rest of jsv8_isolate_free */
-void set_stack_limit(jsv8_isolate *iso);     /* limit.cc: for the calling thread */
-void attend(jsv8_isolate *iso);              /* limit.cc: releases refs, runs interrupts */
-void end_stop(jsv8_isolate *iso);            /* limit.cc: takes a termination back */
+void become_resident(jsv8_isolate *iso); /* limit.cc */
+void leave_resident();                   /* limit.cc: no effect on other threads */
+void dispose_orphan(jsv8_isolate *iso);  /* isolate.cc: the rest of jsv8_isolate_free */
+void set_stack_limit(jsv8_isolate *iso); /* limit.cc: for the calling thread */
+void attend(jsv8_isolate *iso);          /* limit.cc: releases refs, runs interrupts */
+void end_stop(jsv8_isolate *iso);        /* limit.cc: takes a termination back */
 
 inline void *
 thread_pointer()
@@ -45,7 +46,8 @@ thread_pointer()
     return __builtin_thread_pointer();
 }
 
-class Gate {
+class Gate
+{
   public:
     explicit Gate(jsv8_isolate *iso) : iso_(iso)
     {
@@ -58,7 +60,7 @@ class Gate {
                 }
                 new (lock_) v8::Locker(iso->v8);
                 locked_ = true;
-                set_stack_limit(iso);     /* a new Locker has reset it */
+                set_stack_limit(iso); /* a new Locker has reset it */
             } else {
                 iso->inside_next = inside_top;
                 inside_top = iso;
@@ -93,9 +95,15 @@ class Gate {
     Gate(const Gate &) = delete;
     void operator=(const Gate &) = delete;
 
-    bool outermost() const { return outermost_; }
+    bool outermost() const
+    {
+        return outermost_;
+    }
     /* Whether the thread is inside of this isolate only, and no Locker is used. */
-    bool alone() const { return took_ && !locked_ && iso_->inside_next == nullptr; }
+    bool alone() const
+    {
+        return took_ && !locked_ && iso_->inside_next == nullptr;
+    }
 
   private:
     jsv8_isolate *iso_;
@@ -103,7 +111,8 @@ class Gate {
     alignas(v8::Locker) char lock_[sizeof(v8::Locker)];
 };
 
-class Presence {
+class Presence
+{
   public:
     Presence(jsv8_isolate *iso, const Gate &gate) : iso_(iso)
     {
@@ -137,16 +146,14 @@ class Presence {
     void operator=(const Presence &) = delete;
 
     /* The isolate and its context, without a scope: pinned and resident isolates stay so. */
-    static void
-    enter(jsv8_isolate *iso)
+    static void enter(jsv8_isolate *iso)
     {
         iso->v8->Enter();
         v8::HandleScope scope(iso->v8);
         strong(iso->context)->Enter();
     }
 
-    static void
-    leave(jsv8_isolate *iso)
+    static void leave(jsv8_isolate *iso)
     {
         {
             v8::HandleScope scope(iso->v8);
@@ -160,14 +167,15 @@ class Presence {
     bool entered_ = false, was_inside_ = false;
 };
 
-class Entry {
+class Entry
+{
   public:
     explicit Entry(jsv8_isolate *iso)
         : gate_(iso), iso_(iso), presence_(iso, gate_), handle_scope_(iso->v8),
           context_(strong(iso->context))
     {
-        if (__builtin_expect(iso->attention.load(std::memory_order_acquire) != 0, 0) &&
-            gate_.outermost()) {
+        if (__builtin_expect(iso->attention.load(std::memory_order_acquire) != 0, 0)
+            && gate_.outermost()) {
             attend(iso);
         }
     }
@@ -179,21 +187,28 @@ class Entry {
         }
     }
 
-    bool outermost() const { return gate_.outermost(); }
-    v8::Isolate *v8() const { return iso_->v8; }
-    v8::Local<v8::Context> context() const { return context_; }
+    bool outermost() const
+    {
+        return gate_.outermost();
+    }
+    v8::Isolate *v8() const
+    {
+        return iso_->v8;
+    }
+    v8::Local<v8::Context> context() const
+    {
+        return context_;
+    }
 
     /* Whether JS was, or must be, stopped. */
-    bool
-    stopped() const
+    bool stopped() const
     {
-        return __builtin_expect((iso_->attention.load(std::memory_order_relaxed) &
-                                 (kStop | kCondemned)) != 0, 0);
+        return __builtin_expect(
+            (iso_->attention.load(std::memory_order_relaxed) & (kStop | kCondemned)) != 0, 0);
     }
 
     /* The status of a call that was stopped; the stop ends with the outermost Entry. */
-    jsv8_status_t
-    stop_status()
+    jsv8_status_t stop_status()
     {
         ended_by_stop_ = true;
         return iso_->attention.load(std::memory_order_relaxed) & kCondemned ? JSV8_HEAP_LIMIT

@@ -7,7 +7,8 @@
 
 #include "v8.h"
 
-namespace jsv8 {
+namespace jsv8
+{
 
 #define JSV8_STRING_V2 (V8_MAJOR_VERSION > 13 || (V8_MAJOR_VERSION == 13 && V8_MINOR_VERSION >= 3))
 

@@ -47,12 +47,14 @@
 #include "limit.hh"
 #include "text.hh"
 
-namespace jsv8 {
+namespace jsv8
+{
 
-namespace {
+namespace
+{
 
-constexpr double kSafeInteger = 9007199254740992.0;    /* 2^53 */
-constexpr int kSearchNodes = 2000;                      /* of the search for a culprit */
+constexpr double kSafeInteger = 9007199254740992.0; /* 2^53 */
+constexpr int kSearchNodes = 2000;                  /* of the search for a culprit */
 constexpr int kSearchDepth = 50;
 constexpr size_t kShrinkAbove = 1024 * 1024;
 
@@ -108,7 +110,8 @@ make_ref(jsv8_isolate *iso, v8::Local<v8::Value> value)
     return ref;
 }
 
-namespace {
+namespace
+{
 
 void
 unlink_ref(jsv8_isolate *iso, jsv8_ref *ref)
@@ -163,7 +166,8 @@ forget_refs(jsv8_isolate *iso)
 
 /* ---- in --------------------------------------------------------------------------------------------- */
 
-namespace {
+namespace
+{
 
 jsv8_status_t
 read_wire(jsv8_isolate *iso, Entry &entry, const jsv8_value_t *in, v8::Local<v8::Value> *out,
@@ -172,8 +176,8 @@ read_wire(jsv8_isolate *iso, Entry &entry, const jsv8_value_t *in, v8::Local<v8:
     v8::TryCatch caught(iso->v8);
     v8::ValueDeserializer reader(iso->v8, static_cast<const uint8_t *>(in->u.text.data),
                                  in->u.text.length);
-    if (reader.ReadHeader(entry.context()).FromMaybe(false) &&
-        reader.ReadValue(entry.context()).ToLocal(out)) {
+    if (reader.ReadHeader(entry.context()).FromMaybe(false)
+        && reader.ReadValue(entry.context()).ToLocal(out)) {
         return JSV8_OK;
     }
     jsv8_status_t status = caught_status(iso, entry, caught, error);
@@ -262,19 +266,21 @@ to_v8(jsv8_isolate *iso, Entry &entry, const jsv8_value_t *in, v8::Local<v8::Val
         return JSV8_OK;
     case JSV8_LATIN1:
     case JSV8_JSON_LATIN1:
-        if (in->u.text.length > static_cast<size_t>(v8::String::kMaxLength) ||
-            !v8::String::NewFromOneByte(v8, static_cast<const uint8_t *>(in->u.text.data),
-                                        v8::NewStringType::kNormal,
-                                        static_cast<int>(in->u.text.length)).ToLocal(&text)) {
+        if (in->u.text.length > static_cast<size_t>(v8::String::kMaxLength)
+            || !v8::String::NewFromOneByte(v8, static_cast<const uint8_t *>(in->u.text.data),
+                                           v8::NewStringType::kNormal,
+                                           static_cast<int>(in->u.text.length))
+                    .ToLocal(&text)) {
             return fail(error, JSV8_CONVERSION, "a text longer than JavaScript allows");
         }
         break;
     case JSV8_UTF16:
     case JSV8_JSON_UTF16:
-        if (in->u.text.length > static_cast<size_t>(v8::String::kMaxLength) ||
-            !v8::String::NewFromTwoByte(v8, static_cast<const uint16_t *>(in->u.text.data),
-                                        v8::NewStringType::kNormal,
-                                        static_cast<int>(in->u.text.length)).ToLocal(&text)) {
+        if (in->u.text.length > static_cast<size_t>(v8::String::kMaxLength)
+            || !v8::String::NewFromTwoByte(v8, static_cast<const uint16_t *>(in->u.text.data),
+                                           v8::NewStringType::kNormal,
+                                           static_cast<int>(in->u.text.length))
+                    .ToLocal(&text)) {
             return fail(error, JSV8_CONVERSION, "a text longer than JavaScript allows");
         }
         break;
@@ -283,8 +289,9 @@ to_v8(jsv8_isolate *iso, Entry &entry, const jsv8_value_t *in, v8::Local<v8::Val
     case JSV8_BIGINT: {
         v8::TryCatch caught(v8);
         v8::Local<v8::BigInt> big;
-        if (!v8::BigInt::NewFromWords(entry.context(), in->u.bigint.negative,
-                                      in->u.bigint.count, in->u.bigint.words).ToLocal(&big)) {
+        if (!v8::BigInt::NewFromWords(entry.context(), in->u.bigint.negative, in->u.bigint.count,
+                                      in->u.bigint.words)
+                 .ToLocal(&big)) {
             return fail(error, JSV8_CONVERSION, "an integer larger than BigInt allows");
         }
         *out = big;
@@ -315,10 +322,12 @@ to_v8(jsv8_isolate *iso, Entry &entry, const jsv8_value_t *in, v8::Local<v8::Val
 
 /* ---- out -------------------------------------------------------------------------------------------- */
 
-namespace {
+namespace
+{
 
 /* Serializes straight into the isolate's scratch. */
-class Writer : public v8::ValueSerializer::Delegate {
+class Writer : public v8::ValueSerializer::Delegate
+{
   public:
     explicit Writer(jsv8_isolate *iso) : iso_(iso), serializer_(iso->v8, this)
     {
@@ -326,8 +335,7 @@ class Writer : public v8::ValueSerializer::Delegate {
         serializer_.WriteHeader();
     }
 
-    bool
-    write(v8::Local<v8::Context> context, v8::Local<v8::Value> value, jsv8_value_t *out)
+    bool write(v8::Local<v8::Context> context, v8::Local<v8::Value> value, jsv8_value_t *out)
     {
         if (!serializer_.WriteValue(context, value).FromMaybe(false)) {
             return false;
@@ -339,19 +347,23 @@ class Writer : public v8::ValueSerializer::Delegate {
         return true;
     }
 
-    bool refused() const { return refused_; }
-    bool no_memory() const { return no_memory_; }
+    bool refused() const
+    {
+        return refused_;
+    }
+    bool no_memory() const
+    {
+        return no_memory_;
+    }
 
   private:
-    void
-    ThrowDataCloneError(v8::Local<v8::String> message) override
+    void ThrowDataCloneError(v8::Local<v8::String> message) override
     {
         refused_ = true;
         iso_->v8->ThrowException(v8::Exception::TypeError(message));
     }
 
-    v8::Maybe<bool>
-    WriteHostObject(v8::Isolate *v8, v8::Local<v8::Object> object) override
+    v8::Maybe<bool> WriteHostObject(v8::Isolate *v8, v8::Local<v8::Object> object) override
     {
         if (object->IsArrayBufferView()) {
             v8::Local<v8::ArrayBufferView> view = object.As<v8::ArrayBufferView>();
@@ -368,8 +380,7 @@ class Writer : public v8::ValueSerializer::Delegate {
         return v8::Nothing<bool>();
     }
 
-    void *
-    ReallocateBufferMemory(void *old, size_t size, size_t *actual) override
+    void *ReallocateBufferMemory(void *old, size_t size, size_t *actual) override
     {
         Scratch &scratch = iso_->scratch;
         if (old == nullptr) {
@@ -390,7 +401,9 @@ class Writer : public v8::ValueSerializer::Delegate {
         return scratch.data;
     }
 
-    void FreeBufferMemory(void *) override {}
+    void FreeBufferMemory(void *) override
+    {
+    }
 
     jsv8_isolate *iso_;
     v8::ValueSerializer serializer_;
@@ -400,25 +413,27 @@ class Writer : public v8::ValueSerializer::Delegate {
 const char *
 kind_without_data(v8::Local<v8::Value> value)
 {
-    return value->IsProxy() ? "a Proxy"
-           : value->IsFunction() ? "a function"
-           : value->IsSymbol() ? "a symbol"
-           : value->IsPromise() ? "a Promise"
+    return value->IsProxy()                           ? "a Proxy"
+           : value->IsFunction()                      ? "a function"
+           : value->IsSymbol()                        ? "a symbol"
+           : value->IsPromise()                       ? "a Promise"
            : value->IsWeakMap() || value->IsWeakSet() ? "a weak collection"
-           : value->IsGeneratorObject() ? "a generator"
-           : value->IsSharedArrayBuffer() ? "a SharedArrayBuffer"
-           : value->IsWasmModuleObject() ? "a WebAssembly module"
-                                         : nullptr;
+           : value->IsGeneratorObject()               ? "a generator"
+           : value->IsSharedArrayBuffer()             ? "a SharedArrayBuffer"
+           : value->IsWasmModuleObject()              ? "a WebAssembly module"
+                                                      : nullptr;
 }
 
 /* Looks for what the serializer refused, through plain properties only (no getter runs), and
  * names it and its place. Bounded: where it gives up the error just has no path. */
-class Culprit {
+class Culprit
+{
   public:
-    Culprit(v8::Isolate *v8, v8::Local<v8::Context> context) : v8_(v8), context_(context) {}
+    Culprit(v8::Isolate *v8, v8::Local<v8::Context> context) : v8_(v8), context_(context)
+    {
+    }
 
-    const char *
-    find(v8::Local<v8::Value> value, std::string *path, int depth = 0)
+    const char *find(v8::Local<v8::Value> value, std::string *path, int depth = 0)
     {
         const char *kind = kind_without_data(value);
         if (kind != nullptr || !value->IsObject() || depth >= kSearchDepth || --left_ < 0) {
@@ -427,24 +442,27 @@ class Culprit {
         v8::HandleScope scope(v8_);
         v8::Local<v8::Object> object = value.As<v8::Object>();
         v8::Local<v8::Array> keys;
-        if (value->IsArrayBufferView() || value->IsArrayBuffer() ||
-            !object->GetOwnPropertyNames(context_, static_cast<v8::PropertyFilter>(
-                         v8::ONLY_ENUMERABLE | v8::SKIP_SYMBOLS)).ToLocal(&keys)) {
+        if (value->IsArrayBufferView() || value->IsArrayBuffer()
+            || !object
+                    ->GetOwnPropertyNames(context_, static_cast<v8::PropertyFilter>(
+                                                        v8::ONLY_ENUMERABLE | v8::SKIP_SYMBOLS))
+                    .ToLocal(&keys)) {
             return nullptr;
         }
         for (uint32_t i = 0; i < keys->Length() && left_ > 0; i++) {
             v8::Local<v8::Value> key, described, inner;
-            if (!keys->Get(context_, i).ToLocal(&key) || !key->IsName() ) {
+            if (!keys->Get(context_, i).ToLocal(&key) || !key->IsName()) {
                 v8::Local<v8::String> text;
                 if (key.IsEmpty() || !key->ToString(context_).ToLocal(&text)) {
                     continue;
                 }
                 key = text;
             }
-            if (!object->GetOwnPropertyDescriptor(context_, key.As<v8::Name>())
-                     .ToLocal(&described) || !described->IsObject() ||
-                !described.As<v8::Object>()->Get(context_, literal(v8_, "value"))
-                     .ToLocal(&inner)) {
+            if (!object->GetOwnPropertyDescriptor(context_, key.As<v8::Name>()).ToLocal(&described)
+                || !described->IsObject()
+                || !described.As<v8::Object>()
+                        ->Get(context_, literal(v8_, "value"))
+                        .ToLocal(&inner)) {
                 continue;
             }
             std::string below;
@@ -523,8 +541,8 @@ direct_from_v8(jsv8_isolate *iso, v8::Local<v8::Value> value, jsv8_value_t *out)
     }
     if (value->IsNumber()) {
         double number = value.As<v8::Number>()->Value();
-        if (number == trunc(number) && fabs(number) <= kSafeInteger &&
-            !(number == 0 && signbit(number))) {
+        if (number == trunc(number) && fabs(number) <= kSafeInteger
+            && !(number == 0 && signbit(number))) {
             out->tag = JSV8_INT;
             out->u.integer = static_cast<int64_t>(number);
         } else {
@@ -599,9 +617,9 @@ wants_ref(jsv8_isolate *iso, v8::Local<v8::Value> value)
     if (kind_without_data(value) != nullptr) {
         return true;
     }
-    if (!value->IsObject() || value->IsMap() || value->IsSet() || value->IsRegExp() ||
-        value->IsNativeError() || value->IsNumberObject() || value->IsStringObject() ||
-        value->IsBooleanObject() || value->IsBigIntObject()) {
+    if (!value->IsObject() || value->IsMap() || value->IsSet() || value->IsRegExp()
+        || value->IsNativeError() || value->IsNumberObject() || value->IsStringObject()
+        || value->IsBooleanObject() || value->IsBigIntObject()) {
         return false;
     }
 #if V8_MAJOR_VERSION >= 13
@@ -609,8 +627,8 @@ wants_ref(jsv8_isolate *iso, v8::Local<v8::Value> value)
 #else
     v8::Local<v8::Value> prototype = value.As<v8::Object>()->GetPrototype();
 #endif
-    return !(prototype->IsNull() || prototype->StrictEquals(strong(iso->object_prototype)) ||
-             prototype->StrictEquals(strong(iso->array_prototype)));
+    return !(prototype->IsNull() || prototype->StrictEquals(strong(iso->object_prototype))
+             || prototype->StrictEquals(strong(iso->array_prototype)));
 }
 
 }   // namespace

@@ -12,26 +12,27 @@
 struct jsv8_ref {
     jsv8_isolate *isolate;
     v8::Global<v8::Value> value;
-    v8::Global<v8::Value> receiver;    /* `this` of a function found by a dotted path */
+    v8::Global<v8::Value> receiver; /* `this` of a function found by a dotted path */
     bool callable;
-    jsv8_ref *next, *prev;             /* iso->refs */
-    jsv8_ref *next_dead;               /* iso->dead_refs */
+    jsv8_ref *next, *prev; /* iso->refs */
+    jsv8_ref *next_dead;   /* iso->dead_refs */
 };
 
-namespace jsv8 {
+namespace jsv8
+{
 
 /* A new ref to value; NULL: no memory. */
 jsv8_ref *make_ref(jsv8_isolate *iso, v8::Local<v8::Value> value);
-void release_dead_refs(jsv8_isolate *iso);     /* inside the isolate */
-void forget_refs(jsv8_isolate *iso);           /* before the isolate is disposed */
+void release_dead_refs(jsv8_isolate *iso); /* inside the isolate */
+void forget_refs(jsv8_isolate *iso);       /* before the isolate is disposed */
 
 /* JSV8_OK and a value, or the status with error filled in. */
 jsv8_status_t to_v8(jsv8_isolate *iso, Entry &entry, const jsv8_value_t *in,
                     v8::Local<v8::Value> *out, jsv8_error_t *error);
 
 /* value as plain data. Texts and bytes point into iso->scratch. May run JavaScript (getters). */
-jsv8_status_t from_v8(jsv8_isolate *iso, Entry &entry, v8::Local<v8::Value> value,
-                      jsv8_want_t want, jsv8_value_t *out, jsv8_error_t *error);
+jsv8_status_t from_v8(jsv8_isolate *iso, Entry &entry, v8::Local<v8::Value> value, jsv8_want_t want,
+                      jsv8_value_t *out, jsv8_error_t *error);
 
 /* The part of from_v8 for thrown values: 0 where the value is not plain data. Never fails. */
 int plain_from_v8(jsv8_isolate *iso, v8::Local<v8::Context> context, v8::Local<v8::Value> value,

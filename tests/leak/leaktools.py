@@ -104,7 +104,8 @@ def growth(
 def assert_flat(left: Memory, repeats: int) -> None:
     """Fails where each of `repeats` repetitions within a window left something behind.
 
-    One Python object or 32 bytes for every fourth repetition is enough to fail.
+    One Python object for every other repetition, or 32 bytes for each, is enough to fail; what
+    measuring itself and other threads add (a handful of objects, a few hundred bytes) is not.
     """
-    assert left.blocks < repeats // 4, f"{left} after {repeats}"
-    assert left.malloced < repeats * 8, f"{left} after {repeats}"
+    assert left.blocks < repeats // 4 + 10, f"{left} after {repeats}"
+    assert left.malloced < repeats * 8 + 1024, f"{left} after {repeats}"

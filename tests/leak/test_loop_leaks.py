@@ -25,6 +25,7 @@ REPEATS = 4000
 def loop() -> Iterator[Loop]:
     """A loop; nothing that the extension counts is left once it is closed and collected."""
     made = Loop()
+    made.set_debug(False)  # python -X dev: tracebacks for every handle take a minute
     made.set_exception_handler(lambda _loop, _context: None)
     yield made
     made.close()
