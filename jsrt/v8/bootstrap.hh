@@ -126,7 +126,8 @@ if (globalThis.crypto === undefined) {
   missing('crypto', () => crypto().webcrypto);
 }
 missing('Crypto', () => crypto().webcrypto.constructor);
-missing('CryptoKey', () => crypto().webcrypto.CryptoKey ?? require('internal/crypto/webcrypto').CryptoKey);
+missing('CryptoKey', () => crypto().webcrypto.CryptoKey ??
+  require('internal/crypto/webcrypto').CryptoKey);
 missing('SubtleCrypto', () => crypto().webcrypto.subtle.constructor);
 const inModule = (module, names) => {
   for (const name of names)

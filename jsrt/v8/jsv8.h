@@ -183,7 +183,7 @@ jsv8_status_t jsv8_run(jsv8_isolate_t *isolate, const jsv8_value_t *source, cons
                        jsv8_scope_t scope, jsv8_want_t want, jsv8_value_t *result,
                        jsv8_error_t *error);
 
-/* ---- call.cc -------------------------------------------------------------------------------- */
+/* ---- call.cc ------------------------------------------------------------------------------- */
 
 /* Finds a function: a global's name or a dotted path ("lib.sign"; `this` is then lib). Looks at
  * the global scope's let/const/class bindings too. name is data, never evaluated as source. */
@@ -198,7 +198,7 @@ jsv8_status_t jsv8_call_named(jsv8_isolate_t *isolate, const char *name, size_t 
                               const jsv8_value_t *argv, jsv8_want_t want, jsv8_value_t *result,
                               jsv8_error_t *error);
 
-/* ---- promise.cc ------------------------------------------------------------------------------ */
+/* ---- promise.cc ---------------------------------------------------------------------------- */
 
 /* Drains microtasks, then looks: JSV8_PENDING, or as jsv8_call does with JSV8_SETTLE. */
 jsv8_status_t jsv8_promise_result(jsv8_ref_t *promise, jsv8_value_t *result, jsv8_error_t *error);
@@ -209,14 +209,14 @@ typedef void (*jsv8_settled_t)(void *user, jsv8_status_t status, const jsv8_valu
                                const jsv8_error_t *error);
 jsv8_status_t jsv8_promise_then(jsv8_ref_t *promise, jsv8_settled_t on_settled, void *user);
 
-/* ---- value.cc --------------------------------------------------------------------------------- */
+/* ---- value.cc ------------------------------------------------------------------------------ */
 
 void jsv8_ref_free(jsv8_ref_t *ref); /* [any]: released at the next entry, NULL ok */
 jsv8_isolate_t *jsv8_ref_isolate(const jsv8_ref_t *ref); /* NULL once the isolate is freed */
 size_t jsv8_live_refs(void);                             /* for leak tests. [any] */
 size_t jsv8_live_isolates(void);
 
-/* ---- node_env.cc: an isolate's own loop --------------------------------------------------------- */
+/* ---- node_env.cc: an isolate's own loop ---------------------------------------------------- */
 
 /* One turn of the isolate's loop with the isolate entered, then Node's ticks and the platform's
  * tasks. wait: 0 never blocks; 1 may block for the next event, 100 ms at most, or until

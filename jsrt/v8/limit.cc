@@ -237,7 +237,7 @@ drop_interrupts(jsv8_isolate *iso)
     }
 }
 
-/* ---- ArrayBuffers ----------------------------------------------------------------------------- */
+/* ---- ArrayBuffers -------------------------------------------------------------------------- */
 
 bool
 Buffers::admit(size_t length)
@@ -319,7 +319,7 @@ Buffers::Reallocate(void *data, size_t old_length, size_t new_length)
 
 using namespace jsv8;
 
-/* ---- locking ----------------------------------------------------------------------------------- */
+/* ---- locking ------------------------------------------------------------------------------- */
 
 void
 jsv8_locking_on(void)
@@ -357,7 +357,7 @@ jsv8_lock_current(jsv8_isolate_t *iso)
     }
 }
 
-/* ---- termination, interrupts ---------------------------------------------------------------------- */
+/* ---- termination, interrupts --------------------------------------------------------------- */
 
 void
 jsv8_terminate(jsv8_isolate_t *iso)
@@ -398,7 +398,7 @@ jsv8_interrupt(jsv8_isolate_t *iso, void (*callback)(jsv8_isolate_t *, void *), 
         [](v8::Isolate *, void *data) { run_interrupts(static_cast<jsv8_isolate *>(data)); }, iso);
 }
 
-/* ---- figures -------------------------------------------------------------------------------------- */
+/* ---- figures ------------------------------------------------------------------------------- */
 
 void
 jsv8_heap_stats(jsv8_isolate_t *iso, jsv8_heap_stats_t *out)

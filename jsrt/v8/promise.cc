@@ -7,9 +7,10 @@
  * reported. In a Node environment Node does that, so a promise it has already noted is given a
  * reaction, which makes Node forget it.
  *
- * A Settling waits in the table iso->settling until its reaction runs and finds it by id. A termination makes V8 throw away
- * the whole microtask queue, so after each one settle_lost() looks for settled promises whose
- * reaction never ran; and freeing the isolate ends the rest. So on_settled is called once, always.
+ * A Settling waits in the table iso->settling until its reaction runs and finds it by id. A
+ * termination makes V8 throw away the whole microtask queue, so after each one settle_lost() looks
+ * for settled promises whose reaction never ran; and freeing the isolate ends the rest. So
+ * on_settled is called once, always.
  */
 #include "promise.hh"
 

@@ -23,30 +23,54 @@
 #define ASGI_MAX_METHODS 64
 
 /* Interned names, by the text itself. */
-#define ASGI_SERVER_STRINGS(X)                                                                     \
-    X(type, "type")                                                                                \
-    X(asgi, "asgi")                                                                                \
-    X(http_version, "http_version")                                                                \
-    X(server, "server") X(client, "client") X(scheme, "scheme") X(root_path, "root_path") X(       \
-        headers, "headers") X(state, "state") X(method, "method") X(path, "path")                  \
-        X(raw_path, "raw_path") X(query_string, "query_string") X(status, "status") X(             \
-            body, "body") X(more_body, "more_body") X(http, "http") X(http_request,                \
-                                                                      "http.request")              \
-            X(http_disconnect, "http.disconnect") X(response_start, "http.response.start") X(      \
-                response_body, "http.response.body") X(v10, "1.0") X(v11, "1.1")                   \
-                X(set_result, "set_result") X(done, "done") X(cancel, "cancel") X(throw_, "throw") \
-                    X(close, "close") X(task_name, "asgi-request") X(websocket, "websocket")       \
-                        X(ws_connect, "websocket.connect") X(ws_receive, "websocket.receive")      \
-                            X(ws_disconnect, "websocket.disconnect")                               \
-                                X(ws_accept, "websocket.accept") X(ws_send, "websocket.send")      \
-                                    X(ws_close, "websocket.close")                                 \
-                                        X(ws_response_start, "websocket.http.response.start")      \
-                                            X(ws_response_body, "websocket.http.response.body")    \
-                                                X(text, "text") X(bytes, "bytes") X(code, "code")  \
-                                                    X(reason, "reason")                            \
-                                                        X(subprotocol, "subprotocol")              \
-                                                            X(subprotocols, "subprotocols")        \
-                                                                X(extensions, "extensions")
+/* clang-format off */
+#define ASGI_SERVER_STRINGS(X) \
+    X(type, "type") \
+    X(asgi, "asgi") \
+    X(http_version, "http_version") \
+    X(server, "server") \
+    X(client, "client") \
+    X(scheme, "scheme") \
+    X(root_path, "root_path") \
+    X(headers, "headers") \
+    X(state, "state") \
+    X(method, "method") \
+    X(path, "path") \
+    X(raw_path, "raw_path") \
+    X(query_string, "query_string") \
+    X(status, "status") \
+    X(body, "body") \
+    X(more_body, "more_body") \
+    X(http, "http") \
+    X(http_request, "http.request") \
+    X(http_disconnect, "http.disconnect") \
+    X(response_start, "http.response.start") \
+    X(response_body, "http.response.body") \
+    X(v10, "1.0") \
+    X(v11, "1.1") \
+    X(set_result, "set_result") \
+    X(done, "done") \
+    X(cancel, "cancel") \
+    X(throw_, "throw") \
+    X(close, "close") \
+    X(task_name, "asgi-request") \
+    X(websocket, "websocket") \
+    X(ws_connect, "websocket.connect") \
+    X(ws_receive, "websocket.receive") \
+    X(ws_disconnect, "websocket.disconnect") \
+    X(ws_accept, "websocket.accept") \
+    X(ws_send, "websocket.send") \
+    X(ws_close, "websocket.close") \
+    X(ws_response_start, "websocket.http.response.start") \
+    X(ws_response_body, "websocket.http.response.body") \
+    X(text, "text") \
+    X(bytes, "bytes") \
+    X(code, "code") \
+    X(reason, "reason") \
+    X(subprotocol, "subprotocol") \
+    X(subprotocols, "subprotocols") \
+    X(extensions, "extensions")
+/* clang-format on */
 
 /* Owned by struct asgi_state through its field `server`. */
 struct asgi_server_state {

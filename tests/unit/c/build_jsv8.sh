@@ -14,7 +14,8 @@ if [ -z "$prefix" ]; then
 fi
 include=$prefix/include/node
 [ -f "$include/node.h" ] || include=$prefix/include/nodejs/src
-library=$(ls "$prefix"/lib/*-linux-gnu/libnode.so.* "$prefix"/lib/libnode.so.* 2>/dev/null | tail -1)
+library=$(ls "$prefix"/lib/*-linux-gnu/libnode.so.* "$prefix"/lib/libnode.so.* 2>/dev/null |
+    tail -1)
 [ -n "$library" ] || { echo "no libnode below $prefix" >&2; exit 1; }
 folder=$(dirname "$library")
 mkdir -p "$out"

@@ -2,7 +2,7 @@
  *
  * test_jsv8.c: the C ABI of jsrt/v8 (jsv8.h), used as the C side uses it, without Python.
  *
- *   test_jsv8 SHARE            all tests; SHARE is the folder that holds nodejs/ ("" : the system's)
+ *   test_jsv8 SHARE            all tests; SHARE holds nodejs/ ("" : the system's is used)
  *   test_jsv8 SHARE exit KIND  ends the process with isolates alive (run by tests of its own)
  *   test_jsv8 SHARE bench      figures: raw and shim calls, boot time and memory
  */
@@ -33,7 +33,7 @@
 
 static const char *program, *share;
 
-/* ---- helpers ------------------------------------------------------------------------------------- */
+/* ---- helpers ------------------------------------------------------------------------------- */
 
 static char unhandled[4096];    /* "name: message\n" of each report */
 
@@ -219,7 +219,7 @@ nothing_left(void **state)
     return jsv8_live_isolates() != 0 || jsv8_live_refs() != 0;
 }
 
-/* ---- values -------------------------------------------------------------------------------------- */
+/* ---- values -------------------------------------------------------------------------------- */
 
 static void
 test_values_out(void **state)
@@ -430,7 +430,7 @@ test_no_plain_data(void **state)
     jsv8_isolate_free(isolate);
 }
 
-/* ---- running and calling ------------------------------------------------------------------------ */
+/* ---- running and calling ------------------------------------------------------------------- */
 
 static void
 test_scopes(void **state)
@@ -581,7 +581,7 @@ test_large_results(void **state)
     jsv8_isolate_free(isolate);
 }
 
-/* ---- limits ---------------------------------------------------------------------------------------- */
+/* ---- limits -------------------------------------------------------------------------------- */
 
 struct stopper {
     jsv8_isolate_t *isolate;
@@ -710,7 +710,7 @@ test_recursion(void **state)
     }
 }
 
-/* ---- isolates and threads ------------------------------------------------------------------------ */
+/* ---- isolates and threads ------------------------------------------------------------------ */
 
 static void
 test_isolates_in_any_order(void **state)
@@ -910,7 +910,7 @@ orphan_process(int used)
     return jsv8_live_isolates() == 0 ? 0 : 13;
 }
 
-/* ---- promises --------------------------------------------------------------------------------------- */
+/* ---- promises ------------------------------------------------------------------------------ */
 
 struct settled {
     int calls;
@@ -1022,7 +1022,7 @@ test_promises_web(void **state)
     check_promises(JSV8_PROFILE_WEB);
 }
 
-/* ---- Node's environment ----------------------------------------------------------------------------- */
+/* ---- Node's environment -------------------------------------------------------------------- */
 
 /* Answers every connection once with a text that names the method. */
 static void *
@@ -1305,7 +1305,7 @@ test_pinned(void **state)
     assert_int_equal(uv_loop_close(&loop), 0);
 }
 
-/* ---- the process --------------------------------------------------------------------------------------- */
+/* ---- the process --------------------------------------------------------------------------- */
 
 static int
 exit_process(const char *kind)
@@ -1354,8 +1354,9 @@ static void
 test_processes(void **state)
 {
     (void)state;
-    static const char *const kinds[] = {"bare", "web", "web", "web", "stop", "lock", "orphan", "shared",
-                                        "fork"};
+    static const char *const kinds[] = {
+        "bare", "web", "web", "web", "stop", "lock", "orphan", "shared", "fork",
+    };
     for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
         int status = 0;
         pid_t child = fork();
@@ -1381,7 +1382,7 @@ test_versions(void **state)
     assert_int_equal(jsv8_process_start(share, &error), JSV8_OK);
 }
 
-/* ---- figures -------------------------------------------------------------------------------------------- */
+/* ---- figures ------------------------------------------------------------------------------- */
 
 static double
 resident_mb(void)
