@@ -83,6 +83,7 @@ lint: setup
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	tools/lint-c $(C_FILES) $(CXX_FILES)
+	tools/check-headers
 
 format: setup
 	$(PY) -m ruff check --fix -q .

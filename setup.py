@@ -135,6 +135,13 @@ def libnode() -> tuple[Path, Path, str]:
     )
 
 
+def cxx_standard() -> str:
+    """What V8's headers ask for: C++20 since the V8 of Node 23."""
+    text = (libnode()[0] / "node_version.h").read_text()
+    major = re.search(r"define NODE_MAJOR_VERSION (\d+)", text)
+    return "gnu++20" if major and int(major[1]) >= 23 else "gnu++17"
+
+
 def common_flags() -> list[str]:
     flags = ["-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-unused-parameter", "-g"]
     flags += ["-O0", "-g3", "-UNDEBUG"] if DEBUG else ["-O2"]
@@ -243,7 +250,7 @@ class BuildExt(build_ext):
             if src.endswith(".cc"):
                 extra = [flag for flag in extra if flag != "-fanalyzer"]
                 # V8's headers are system headers: their warnings are not ours to mend.
-                extra += ["-std=gnu++17", "-fno-rtti", "-fno-exceptions"]
+                extra += [f"-std={cxx_standard()}", "-fno-rtti", "-fno-exceptions"]
                 pp_opts = [re.sub(r"^-I(.*include/node.*)$", r"-isystem\1", o) for o in pp_opts]
             else:
                 extra += ["-std=gnu11"]
