@@ -14,7 +14,7 @@
 #define MILLISECOND UINT64_C(1000000)
 
 enum {
-    TICK_MS = 2,           /* how often running calls are looked at */
+    TICK_MS = 10,          /* how often running calls are looked at */
     SIGNALS_EVERY_MS = 50, /* how often a long call looks for Ctrl-C */
     IDLE_TICKS = 100       /* ticks without a call before the thread sleeps */
 };
