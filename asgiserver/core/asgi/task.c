@@ -60,25 +60,6 @@ asgi_task_forget(CycleObject *cycle)
     Py_DECREF(cycle);
 }
 
-/* The pending exception as an object with its traceback. Returns: new. */
-static PyObject *
-take_exception(void)
-{
-#if PY_VERSION_HEX >= 0x030C0000
-    return PyErr_GetRaisedException();
-#else
-    PyObject *type, *value, *traceback;
-
-    PyErr_Fetch(&type, &value, &traceback);
-    PyErr_NormalizeException(&type, &value, &traceback);
-    if (traceback != NULL)
-        PyException_SetTraceback(value, traceback);
-    Py_XDECREF(type);
-    Py_XDECREF(traceback);
-    return value;
-#endif
-}
-
 static void
 raise_again(PyObject *exception)
 {
@@ -132,7 +113,7 @@ finish(CycleObject *cycle, PyObject *value)
 
     Py_CLEAR(cycle->inner);
     if (value == NULL) {
-        exception = take_exception();
+        exception = asgi_exception_take();
         keep = !PyErr_GivenExceptionMatches(exception, PyExc_Exception);
         if (!keep && !is_client_gone(cycle, exception))
             asgi_server_log(server, 40, "Exception in ASGI application", exception);
@@ -291,7 +272,7 @@ asgi_task_throw(PyObject *op, PyObject *const *args, Py_ssize_t count)
         if (yielded != NULL)
             return yielded;
         if (PyErr_ExceptionMatches(PyExc_StopIteration)) {
-            PyObject *stop = take_exception();
+            PyObject *stop = asgi_exception_take();
             value = PyObject_GetAttrString(stop, "value");
             Py_DECREF(stop);
         }

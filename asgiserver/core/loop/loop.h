@@ -90,6 +90,9 @@ void asgi_loop_hook_cancel(LoopObject *loop, asgi_hook_t *hook);
  * and are raised by run_forever(). */
 void asgi_loop_report(LoopObject *loop, const char *message);
 
+/* The pending exception, normalised, its traceback attached. Returns: new. */
+PyObject *asgi_exception_take(void);
+
 /* Milliseconds of the loop's clock (uv_now): the time at which this turn's poll ended. */
 static inline uint64_t
 asgi_loop_now(LoopObject *loop)

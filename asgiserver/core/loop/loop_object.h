@@ -90,8 +90,6 @@ void asgi_loop_set_fatal(LoopObject *loop, PyObject *exception);
 /* Calls loop.call_exception_handler(context). Steals: context (may be NULL, with an exception
  * set). What the handler itself raises is fatal or unraisable. */
 void asgi_loop_call_handler(LoopObject *loop, PyObject *context);
-/* The pending exception, normalised, its traceback attached. Returns: new. */
-PyObject *asgi_exception_take(void);
 /* Steals: exception. */
 void asgi_exception_raise(PyObject *exception);
 int asgi_exception_is_fatal(PyObject *exception);
