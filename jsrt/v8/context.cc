@@ -13,6 +13,7 @@
 
 #include <string>
 
+#include "pack.hh"
 #include "promise.hh"
 
 namespace jsv8
@@ -103,7 +104,8 @@ keep_intrinsics(jsv8_isolate *iso, v8::Local<v8::Context> context)
            && own_function(iso, context,
                            "((settle, record) => [(value) => settle(record, value, true), "
                            "(value) => settle(record, value, false)])",
-                           &iso->settle_pair);
+                           &iso->settle_pair)
+           && prepare_pack(iso, context);
 }
 
 }   // namespace jsv8

@@ -277,6 +277,8 @@ jsv8_isolate_free(jsv8_isolate_t *iso)
             iso->own_scope.Reset();
             iso->intrinsic_eval.Reset();
             iso->settle_pair.Reset();
+            iso->pack.Reset();
+            iso->pack_store.reset();
             iso->object_prototype.Reset();
             iso->array_prototype.Reset();
             iso->context.Reset();

@@ -113,6 +113,11 @@ struct jsv8_isolate {
     v8::Global<v8::Function> settle_pair; /* promise.cc: makes the two reactions */
     v8::Global<v8::Value> object_prototype, array_prototype;
 
+    v8::Global<v8::Function> pack;                /* pack.cc */
+    std::shared_ptr<v8::BackingStore> pack_store; /* the tape's memory */
+    bool packing = false;                         /* a getter may lead back to it */
+    unsigned pack_misses = 0, pack_skip = 0;
+
     jsv8::Names *names = nullptr;                /* names.cc, owned */
     jsv8::Scratch scratch;                       /* the bytes of results */
     jsv8::ErrorTexts *error_texts = nullptr;     /* owned: texts of the caller's error */

@@ -45,6 +45,7 @@
 #include <string>
 
 #include "limit.hh"
+#include "pack.hh"
 #include "text.hh"
 
 namespace jsv8
@@ -656,10 +657,18 @@ from_v8(jsv8_isolate *iso, Entry &entry, v8::Local<v8::Value> value, jsv8_want_t
         out->tag = JSV8_REF;
         return JSV8_OK;
     }
+    v8::TryCatch caught(iso->v8);
+    Packed packed = pack_from_v8(iso, entry.context(), value, out);
+    if (__builtin_expect(packed == Packed::kDone, 1)) {
+        return JSV8_OK;
+    }
+    if (packed == Packed::kThrown) {
+        out->tag = JSV8_UNDEFINED;
+        return caught_status(iso, entry, caught, error);
+    }
     if (kind_without_data(value) != nullptr) {
         return refuse(iso, entry, value, error);
     }
-    v8::TryCatch caught(iso->v8);
     Writer writer(iso);
     if (writer.write(entry.context(), value, out)) {
         return JSV8_OK;
