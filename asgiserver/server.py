@@ -17,6 +17,7 @@ import atexit
 import contextlib
 import gc
 import logging
+import mmap
 import os
 import signal
 import socket
@@ -95,6 +96,7 @@ class Server:
         self._captured: list[int] = []
         self._first_signal = float("-inf")
         self._unlink: tuple[str, int] | None = None
+        self.loads: tuple[mmap.mmap, int] | None = None
 
     # -- stopping from outside ------------------------------------------------------------------
 
@@ -363,6 +365,8 @@ class Server:
             "ws_ping_interval": config.ws_ping_interval,
             "ws_ping_timeout": config.ws_ping_timeout,
         }
+        if self.loads is not None:
+            settings["loads"], settings["load_index"] = self.loads
         loop: Any = self._loop
         return _core.Server(loop, config.loaded_app, settings)
 

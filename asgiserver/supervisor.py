@@ -17,7 +17,9 @@ from __future__ import annotations
 
 import enum
 import gc
+import itertools
 import logging
+import mmap
 import os
 import selectors
 import signal
@@ -55,6 +57,10 @@ KILL_AFTER_FORCE = 3.0
 """Seconds from a forced stop to SIGKILL."""
 
 
+ABSENT = b"\xff" * 4
+"""In the table of connections: no worker here accepts."""
+
+
 class State(enum.Enum):
     STARTING = enum.auto()
     READY = enum.auto()
@@ -69,6 +75,7 @@ class Worker:
         pid: its process id.
         channel: our end of its channel, -1 when closed.
         generation: the rolling restart it belongs to.
+        load_index: its entry in the table of connections.
         deadline: when it is killed, if ever.
         failure: what it said about a failed start.
         limit_reached: it asked for a successor.
@@ -77,6 +84,7 @@ class Worker:
     pid: int
     channel: int
     generation: int
+    load_index: int
     state: State = State.STARTING
     ready_at: float = 0.0
     deadline: float | None = None
@@ -122,6 +130,9 @@ class Supervisor:
         self._sockets: list[socket.socket] = []
         self._slots: list[Slot] = [Slot() for _ in range(config.workers)]
         self._workers: dict[int, Worker] = {}
+        # How many connections each worker has: read and written by the workers' C code.
+        self._loads = mmap.mmap(-1, mmap.PAGESIZE)
+        self._loads[:] = ABSENT * (len(self._loads) // 4)
         self._generation = 0
         self._complete = False
         self._stopping = False
@@ -313,13 +324,15 @@ class Supervisor:
 
     def _start(self, slot: Slot) -> None:
         read, write = os.pipe()
+        taken = {worker.load_index for worker in self._workers.values()}
+        load_index = next(i for i in itertools.count() if i not in taken)
         flush_output()
         # A signal between fork and the child's own handlers would be taken for the parent's.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         try:
             pid = os.fork()
             if pid == 0:
-                self._become_worker(read, write, mask)
+                self._become_worker(read, write, mask, load_index)
         except OSError as error:
             os.close(read)
             os.close(write)
@@ -328,7 +341,7 @@ class Supervisor:
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         os.close(write)
-        worker = Worker(pid=pid, channel=read, generation=self._generation)
+        worker = Worker(pid=pid, channel=read, generation=self._generation, load_index=load_index)
         self._workers[pid] = worker
         if slot.current is None:
             slot.current = worker
@@ -336,7 +349,7 @@ class Supervisor:
             slot.successor = worker
         self._selector.register(read, selectors.EVENT_READ, worker)
 
-    def _become_worker(self, read: int, write: int, mask: set[int]) -> NoReturn:
+    def _become_worker(self, read: int, write: int, mask: set[int], load_index: int) -> NoReturn:
         """The child's first steps: nothing of the parent's stays but the sockets."""
         try:
             signal.set_wakeup_fd(-1)
@@ -353,7 +366,8 @@ class Supervisor:
                 os.close(key.fd)
             for fd in (read, self._signal_pipe[1], self._lifeline[1]):
                 os.close(fd)
-            worker_main(self.config, self._sockets, write, self._lifeline[0])
+            loads = (self._loads, load_index)
+            worker_main(self.config, self._sockets, write, self._lifeline[0], loads)
         except BaseException:
             traceback.print_exc()
         finally:
@@ -424,6 +438,7 @@ class Supervisor:
             else:
                 self._on_channel(worker)
         del self._workers[worker.pid]
+        self._loads[worker.load_index * 4 : worker.load_index * 4 + 4] = ABSENT
         slot = next((s for s in self._slots if worker in (s.current, s.successor)), None)
         was = worker.state
         if slot is not None:

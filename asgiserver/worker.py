@@ -14,6 +14,7 @@ import asyncio
 import atexit
 import contextlib
 import logging
+import mmap
 import os
 import signal
 import socket
@@ -43,10 +44,14 @@ class WorkerServer(Server):
         config: the settings.
         channel: descriptor to write messages to.
         lifeline: descriptor that ends when the supervisor does.
+        loads: the table of connections that all workers share, and this one's entry.
     """
 
-    def __init__(self, config: Config, channel: int, lifeline: int) -> None:
+    def __init__(
+        self, config: Config, channel: int, lifeline: int, loads: tuple[mmap.mmap, int]
+    ) -> None:
         super().__init__(config)
+        self.loads = loads
         self._channel = channel
         self._lifeline = lifeline
         self.owns_process = True
@@ -102,7 +107,11 @@ class WorkerServer(Server):
 
 
 def worker_main(
-    config: Config, sockets: list[socket.socket], channel: int, lifeline: int
+    config: Config,
+    sockets: list[socket.socket],
+    channel: int,
+    lifeline: int,
+    loads: tuple[mmap.mmap, int],
 ) -> NoReturn:
     """The whole life of a freshly forked worker. Never returns.
 
@@ -110,11 +119,12 @@ def worker_main(
         config: the settings; the application is imported here unless the supervisor has done so.
         sockets: the bound sockets shared by all workers.
         channel, lifeline: see the module's description.
+        loads: see WorkerServer.
     """
     forget_parents_exit_handlers()
     code = 1
     try:
-        code = WorkerServer(config, channel, lifeline).serve_sockets(sockets)
+        code = WorkerServer(config, channel, lifeline, loads).serve_sockets(sockets)
     except SystemExit as error:
         code = exit_code(error)
     except BaseException:

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
 
+import httpx
 import pytest
 from casgi_process import HERE, Load, casgi
 
@@ -229,3 +231,38 @@ def python_path(*folders) -> str:
 
     parts = [*map(str, folders), os.environ.get("PYTHONPATH", ""), str(HERE.parents[1])]
     return os.pathsep.join(part for part in parts if part)
+
+
+def pids_of(server, connections: int) -> dict[int, int]:
+    """How many of so many kept connections each worker has."""
+    counts: dict[int, int] = {}
+    with contextlib.ExitStack() as stack:
+        for _ in range(connections):
+            client = stack.enter_context(httpx.Client(base_url=server.url))
+            pid = client.get("/").json()["pid"]
+            counts[pid] = counts.get(pid, 0) + 1
+    return counts
+
+
+def test_connections_spread_over_the_workers():
+    with casgi("process_apps:app", "--workers", "3", "--no-access-log") as server:
+        counts = pids_of(server, 30)
+        assert sorted(counts.values()) == pytest.approx([10, 10, 10], abs=2), counts
+        os.kill(min(counts), signal.SIGKILL)
+        server.wait_for(r"Worker \[\d+\] is ready")
+        # The dead worker's connections are not held against its successor.
+        counts = pids_of(server, 30)
+        assert sorted(counts.values()) == pytest.approx([10, 10, 10], abs=2), counts
+        assert set(counts) == server.children()
+
+
+def test_a_stopped_worker_does_not_keep_others_from_accepting():
+    with casgi("process_apps:app", "--workers", "2", "--no-access-log") as server:
+        assert len(pids_of(server, 4)) == 2
+        victim = min(server.children())
+        os.kill(victim, signal.SIGSTOP)
+        try:
+            counts = pids_of(server, 20)
+        finally:
+            os.kill(victim, signal.SIGCONT)
+        assert counts == {max(server.children()): 20}

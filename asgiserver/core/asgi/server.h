@@ -17,6 +17,7 @@
 #include "base/buf.h"
 #include "base/list.h"
 #include "base/pool.h"
+#include "net/balance.h"
 #include "net/deadline.h"
 #include "proto/headers.h"
 
@@ -114,7 +115,9 @@ typedef struct asgi_server {
     asgi_deadlines_t deadlines;
     char *read_buffer; /* owned, shared by all streams */
     asgi_hook_t at_close;
-    size_t held; /* listeners + connections + cycles + the timer */
+    asgi_balance_t balance; /* its table is loads's memory */
+    Py_buffer loads;        /* owned; obj is NULL where there is none */
+    size_t held;            /* listeners + connections + cycles + the timer */
 
     asgi_buf_t defaults;           /* date, server and configured header lines */
     size_t date_size, server_size; /* of the first two; 0: not sent */

@@ -199,6 +199,29 @@ make_bounds(asgi_server_t *self, PyObject *config)
     return 0;
 }
 
+/* The table of connections that the workers share, and our place in it. */
+static int
+share_loads(asgi_server_t *self, PyObject *config)
+{
+    PyObject *memory = option(config, "loads");
+    Py_ssize_t index;
+
+    if (option_size(config, "load_index", 0, &index) < 0)
+        return -1;
+    if (memory == NULL)
+        return 0;
+    if (PyObject_GetBuffer(memory, &self->loads, PyBUF_WRITABLE) < 0)
+        return -1;
+    if ((uintptr_t)self->loads.buf % sizeof(uint32_t) != 0
+        || asgi_balance_init(&self->balance, self->loads.buf, (size_t)self->loads.len,
+                             (size_t)index)
+               < 0) {
+        PyErr_SetString(PyExc_ValueError, "config: load_index is outside of loads");
+        return -1;
+    }
+    return 0;
+}
+
 static int
 make_scope(asgi_server_t *self, PyObject *config)
 {
@@ -297,8 +320,8 @@ server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         || option_callable(config, "access_log", &self->access_log) < 0
         || option_callable(config, "error_log", &self->error_log) < 0
         || option_callable(config, "on_max_requests", &self->on_max_requests) < 0
-        || make_bounds(self, config) < 0 || make_scope(self, config) < 0
-        || make_defaults(self, config) < 0) {
+        || make_bounds(self, config) < 0 || share_loads(self, config) < 0
+        || make_scope(self, config) < 0 || make_defaults(self, config) < 0) {
         if (!PyErr_Occurred())
             PyErr_NoMemory();
         Py_DECREF(self);
@@ -363,6 +386,7 @@ server_dealloc(PyObject *op)
     server_clear(op);
     Py_CLEAR(self->root_path);
     Py_CLEAR(self->root_path_bytes);
+    PyBuffer_Release(&self->loads);
     asgi_pool_dispose(&self->conn_pool);
     asgi_buf_dispose(&self->defaults);
     PyMem_Free(self->read_buffer);

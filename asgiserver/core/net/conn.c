@@ -114,24 +114,29 @@ static const asgi_stream_events_t events = {
 /* ---- life ---- */
 
 static void
+count_connection(asgi_server_t *server, int change)
+{
+    server->connections += (size_t)change;
+    if (server->balance.present)
+        asgi_balance_tell(&server->balance, server->connections);
+}
+
+static void
 on_flush_hook(asgi_hook_t *hook)
 {
     asgi_conn_flush(ASGI_CONTAINER(hook, asgi_conn_t, flush_hook));
 }
 
-/* fd: the accepted socket, or -1 to take the one that libuv has just accepted. */
-static void
-begin(asgi_listener_t *listener, int fd)
+void
+asgi_conn_adopt(asgi_listener_t *listener, int fd)
 {
     asgi_server_t *server = listener->server;
     asgi_conn_t *conn = asgi_pool_take(&server->conn_pool);
-
     int rc;
 
     if (conn == NULL) {
-        if (fd >= 0)
-            close(fd);
-        return; /* otherwise it stays libuv's, to be accepted later */
+        close(fd);
+        return;
     }
     memset(conn, 0, offsetof(asgi_conn_t, http1));
     asgi_link_init(&conn->link);
@@ -146,37 +151,20 @@ begin(asgi_listener_t *listener, int fd)
     if (asgi_stream_init(&conn->stream, server->loop, server->read_buffer, &events, listener->pipe)
         < 0) {
         asgi_pool_give(&server->conn_pool, conn);
-        if (fd >= 0)
-            close(fd);
+        close(fd);
         return;
     }
     asgi_server_hold(server);
     ASGI_COUNT(server->state, connections)++;
-    server->connections++;
+    count_connection(server, 1);
     asgi_list_push(&server->conns, &conn->link);
     asgi_deadline_set(&server->deadlines, &conn->deadline, ASGI_DEADLINE_HEAD);
-    if (fd < 0)
-        rc = uv_accept(&listener->uv.stream, &conn->stream.uv.stream);
-    else if (listener->pipe)
-        rc = uv_pipe_open(&conn->stream.uv.pipe, fd);
-    else
-        rc = uv_tcp_open(&conn->stream.uv.tcp, fd);
-    if (rc < 0 && fd >= 0)
+    rc = listener->pipe ? uv_pipe_open(&conn->stream.uv.pipe, fd)
+                        : uv_tcp_open(&conn->stream.uv.tcp, fd);
+    if (rc < 0)
         close(fd);
     if (rc < 0 || asgi_stream_read_start(&conn->stream) < 0)
         asgi_conn_close(conn);
-}
-
-void
-asgi_conn_accept(asgi_listener_t *listener)
-{
-    begin(listener, -1);
-}
-
-void
-asgi_conn_adopt(asgi_listener_t *listener, int fd)
-{
-    begin(listener, fd);
 }
 
 void
@@ -204,7 +192,7 @@ asgi_conn_close(asgi_conn_t *conn)
         return;
     asgi_stream_close(&conn->stream);
     asgi_link_remove(&conn->link);
-    server->connections--;
+    count_connection(server, -1);
     asgi_deadline_set(&server->deadlines, &conn->deadline, ASGI_DEADLINE_NONE);
     if (conn->cycle == NULL && conn->proto == NULL && conn->flush_hook.next == NULL)
         return;

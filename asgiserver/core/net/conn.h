@@ -63,9 +63,7 @@ struct asgi_conn {
     asgi_http1_t http1;
 };
 
-/* Takes a waiting connection from the listener. GIL not needed. */
-void asgi_conn_accept(asgi_listener_t *listener);
-/* The same with a connection accepted by the caller. Steals: fd. */
+/* A connection over an accepted socket, non-blocking. Steals: fd. GIL not needed. */
 void asgi_conn_adopt(asgi_listener_t *listener, int fd);
 
 void asgi_conn_close(asgi_conn_t *conn);

@@ -16,18 +16,87 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+enum {
+    BURST = 64,            /* connections accepted in one turn of the loop */
+    HOLD_BACK_MS = 1,      /* in favour of a worker with fewer connections */
+    PATIENCE = 50,         /* pauses after which that worker is taken to be stuck */
+    OUT_OF_FILES_MS = 100, /* until accept is tried again after EMFILE and the like */
+};
+
+static void on_readable(uv_poll_t *handle, int status, int events);
+
 static void
-on_connection(uv_stream_t *handle, int status)
+on_pause_over(uv_timer_t *timer)
+{
+    asgi_listener_t *listener = timer->data;
+
+    uv_poll_start(&listener->poll, UV_READABLE, on_readable);
+}
+
+static void
+pause_for(asgi_listener_t *listener, uint64_t milliseconds)
+{
+    uv_poll_stop(&listener->poll);
+    uv_timer_start(&listener->pause, on_pause_over, milliseconds, 0);
+}
+
+/* A socket, or -1 with errno. What ended before it was accepted is passed over. */
+static int
+accept_one(asgi_listener_t *listener)
+{
+    int fd;
+
+    do
+        fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    while (fd < 0 && (errno == EINTR || errno == ECONNABORTED));
+    return fd;
+}
+
+static void
+on_readable(uv_poll_t *handle, int status, int events)
 {
     asgi_listener_t *listener = handle->data;
+    asgi_server_t *server = listener->server;
+    int fd, due = listener->holds == 0 ? 0 : listener->holds < PATIENCE ? 1 : BURST;
 
-    /* An accept that failed (EMFILE, ECONNABORTED) is libuv's to retry. */
-    if (status == 0)
-        asgi_conn_accept(listener);
+    for (int i = 0; i < BURST; i++) {
+        if (!asgi_balance_busier(&server->balance, server->connections)) {
+            listener->holds = 0;
+        } else if (due-- <= 0) {
+            if (listener->holds < PATIENCE)
+                listener->holds++;
+            pause_for(listener, HOLD_BACK_MS);
+            return;
+        }
+        fd = accept_one(listener);
+        if (fd < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+            listener->holds = 0;
+            return;
+        }
+        if (fd < 0)
+            break;
+        asgi_conn_adopt(listener, fd);
+    }
+    if (fd >= 0) {
+        listener->refused = false;
+        return;
+    }
+    if (!listener->refused) {
+        char message[128];
+
+        snprintf(message, sizeof message, "Cannot accept connections for now: %s.",
+                 strerror(errno));
+        asgi_loop_acquire(server->loop);
+        asgi_server_log(server, 40, message, NULL);
+    }
+    listener->refused = true;
+    pause_for(listener, OUT_OF_FILES_MS);
 }
 
 static void
@@ -36,7 +105,10 @@ on_closed(uv_handle_t *handle)
     asgi_listener_t *listener = handle->data;
     asgi_server_t *server = listener->server;
 
+    if (--listener->handles > 0)
+        return;
     asgi_loop_acquire(server->loop);
+    close(listener->fd);
     ASGI_COUNT(server->state, listeners)--;
     free(listener);
     asgi_server_release(server);
@@ -53,39 +125,35 @@ asgi_listener_open(asgi_server_t *server, int fd, int family)
     own = fcntl(fd, F_DUPFD_CLOEXEC, 3);
     if (own < 0)
         return uv_translate_sys_error(errno);
-    listener = calloc(1, sizeof *listener);
-    if (listener == NULL) {
+    if (listen(own, server->backlog) < 0 || (listener = calloc(1, sizeof *listener)) == NULL) {
+        rc = errno != 0 ? uv_translate_sys_error(errno) : UV_ENOMEM;
         close(own);
-        return UV_ENOMEM;
+        return rc;
     }
+    if (family != AF_UNIX)
+        setsockopt(own, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     listener->server = server;
     listener->pipe = family == AF_UNIX;
     listener->fd = own;
     asgi_link_init(&listener->link);
-    rc = listener->pipe ? uv_pipe_init(asgi_loop_uv(server->loop), &listener->uv.pipe, 0)
-                        : uv_tcp_init(asgi_loop_uv(server->loop), &listener->uv.tcp);
+    rc = uv_poll_init(asgi_loop_uv(server->loop), &listener->poll, own);
     if (rc < 0) {
         close(own);
         free(listener);
         return rc;
     }
-    listener->uv.handle.data = listener;
+    uv_timer_init(asgi_loop_uv(server->loop), &listener->pause);
+    uv_unref((uv_handle_t *)&listener->pause);
+    listener->poll.data = listener->pause.data = listener;
+    listener->handles = 2;
     ASGI_COUNT(server->state, listeners)++;
     asgi_server_hold(server);
-    rc = listener->pipe ? uv_pipe_open(&listener->uv.pipe, own)
-                        : uv_tcp_open(&listener->uv.tcp, own);
-    if (rc < 0)
-        close(own);
-    if (rc == 0 && !listener->pipe)
-        setsockopt(own, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    if (rc == 0)
-        rc = uv_listen(&listener->uv.stream, server->backlog, on_connection);
-    if (rc < 0) {
-        uv_close(&listener->uv.handle, on_closed);
-        return rc;
-    }
     asgi_list_push(&server->listeners, &listener->link);
-    return 0;
+    asgi_balance_tell(&server->balance, server->connections);
+    rc = uv_poll_start(&listener->poll, UV_READABLE, on_readable);
+    if (rc < 0)
+        asgi_listener_close(listener);
+    return rc;
 }
 
 void
@@ -94,13 +162,9 @@ asgi_listener_close(asgi_listener_t *listener)
     int fd;
 
     asgi_link_remove(&listener->link);
-    for (int i = 0; i < listener->server->backlog; i++) {
-        do
-            fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        while (fd < 0 && (errno == EINTR || errno == ECONNABORTED));
-        if (fd < 0)
-            break;
+    asgi_balance_leave(&listener->server->balance);
+    for (int i = 0; i < listener->server->backlog && (fd = accept_one(listener)) >= 0; i++)
         asgi_conn_adopt(listener, fd);
-    }
-    uv_close(&listener->uv.handle, on_closed);
+    uv_close((uv_handle_t *)&listener->poll, on_closed);
+    uv_close((uv_handle_t *)&listener->pause, on_closed);
 }

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * listener.h: a listening socket, given to us bound by Python; accepted streams become conns.
+ * listener.h: a listening socket, given to us bound by Python; accepted sockets become conns.
+ *
+ * Workers share the socket, and each of them is woken by each connection. One that has more
+ * connections than another holds back for a moment (balance.h), so that long-lived connections
+ * spread evenly; but never longer, for that other worker may have better things to do.
  */
 #ifndef ASGI_LISTENER_H
 #define ASGI_LISTENER_H
@@ -14,16 +18,15 @@
 struct asgi_server;
 
 typedef struct asgi_listener {
-    union {
-        uv_handle_t handle;
-        uv_stream_t stream;
-        uv_tcp_t tcp;
-        uv_pipe_t pipe;
-    } uv;                       /* data points back at the listener */
+    uv_poll_t poll;             /* data of both points back at the listener */
+    uv_timer_t pause;           /* runs while nothing is accepted for a moment */
     asgi_link_t link;           /* in server->listeners */
     struct asgi_server *server; /* borrowed: it is held while the listener lives */
-    bool pipe;
-    int fd; /* the handle's own duplicate */
+    bool pipe;                  /* AF_UNIX */
+    int holds;                  /* pauses in a row in favour of other workers */
+    bool refused;               /* accept failed, and the log says so */
+    int fd;                     /* owned: the listener's own duplicate */
+    int handles;                /* libuv handles that are not closed yet */
 } asgi_listener_t;
 
 /* Duplicates a bound socket of a family libuv knows (AF_INET, AF_INET6, AF_UNIX) and accepts from
