@@ -46,7 +46,8 @@ def test_fork_after_v8_has_started(run_python):
         run_python(
             SLEEP
             + script("""
-        import gc, sys, jsrt
+        import gc, sys, warnings, jsrt
+        warnings.simplefilter("ignore", DeprecationWarning)  # 3.12: a fork with threads
         ctx = jsrt.Context(code="const f = () => 1")
         f = ctx.function("f")
         other = jsrt.Context(profile="bare")
