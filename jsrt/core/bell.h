@@ -23,7 +23,10 @@ typedef struct {
     uint64_t rings; /* under the mutex */
 } jsrt_bell_t;
 
-#define JSRT_BELL_INIT {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0}
+#define JSRT_BELL_INIT                                         \
+    {                                                          \
+        PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0 \
+    }
 
 /* Until the next ring, 100 ms at most. With the GIL, which is put down meanwhile. Returns 0, or -1
  * with what a signal handler raised. May run Python. */
