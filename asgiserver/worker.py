@@ -73,6 +73,10 @@ class WorkerServer(Server):
             yield
         finally:
             loop.remove_reader(self._lifeline)
+            # Where a manager's signal came first, the supervisor's is still to come: it must not
+            # kill the process before its exit handlers have run.
+            loop.remove_signal_handler(signal.SIGTERM)
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
     def _drain_on_signal(self) -> None:
         if not self.should_exit:

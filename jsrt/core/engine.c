@@ -9,6 +9,7 @@
  */
 #include "engine.h"
 
+#include "bell.h"
 #include "bridge.h"
 #include "error.h"
 #include "to_py.h"
@@ -32,12 +33,7 @@ static _Thread_local EngineObject *turning; /* whose loop this thread runs */
 static pthread_t first_thread;
 static int started, first_thread_known;
 
-static struct {
-    pthread_mutex_t mutex;
-    pthread_cond_t changed;
-    uint64_t count;
-} left = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0};
-
+static jsrt_bell_t left = JSRT_BELL_INIT; /* rung when a thread leaves an engine */
 static pthread_mutex_t boot_mutex = PTHREAD_MUTEX_INITIALIZER;
 
 /* ---- The process ------------------------------------------------------------------------------ */
@@ -109,29 +105,6 @@ busy_elsewhere(jsrt_state_t *state)
     return NULL;
 }
 
-/* Until some thread has left an engine, 100 ms at most. The GIL is put down. */
-static int
-wait_for_a_leave(void)
-{
-    pthread_mutex_lock(&left.mutex);
-    uint64_t ticket = left.count;
-    pthread_mutex_unlock(&left.mutex);
-    Py_BEGIN_ALLOW_THREADS
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += 100 * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
-    pthread_mutex_lock(&left.mutex);
-    while (left.count == ticket
-           && pthread_cond_timedwait(&left.changed, &left.mutex, &until) == 0) {}
-    pthread_mutex_unlock(&left.mutex);
-    Py_END_ALLOW_THREADS
-    return PyErr_CheckSignals();
-}
-
 /* From now on V8 is used by several threads. One that is inside at the moment (the GIL put down
  * in a long call) takes its Locker itself: it is asked, and waited for. */
 static int
@@ -143,7 +116,7 @@ turn_locking_on(jsrt_state_t *state)
         busy->waiting++;
         atomic_fetch_add(&jsrt_locking_wanted, 1);
         jsrt_watch_ask_for_locking(&busy->watch);
-        int code = wait_for_a_leave();
+        int code = jsrt_bell_wait(&left);
         atomic_fetch_sub(&jsrt_locking_wanted, 1);
         busy->waiting--;
         Py_DECREF(busy);
@@ -477,7 +450,7 @@ wait_for_turn(EngineObject *engine)
             return -1;
         }
         engine->waiting++;
-        int code = wait_for_a_leave();
+        int code = jsrt_bell_wait(&left);
         engine->waiting--;
         if (code < 0) {
             return -1;
@@ -565,10 +538,7 @@ jsrt_engine_leave_slowly(EngineObject *engine)
         PyErr_Restore(type, value, traceback);
     }
     if (engine->waiting) {
-        pthread_mutex_lock(&left.mutex);
-        left.count++;
-        pthread_cond_broadcast(&left.changed);
-        pthread_mutex_unlock(&left.mutex);
+        jsrt_bell_ring(&left);
     }
 }
 

@@ -6,11 +6,9 @@
  */
 #include "pool.h"
 
-static struct {
-    pthread_mutex_t mutex;
-    pthread_cond_t changed;
-    uint64_t count; /* engines given back, to any pool */
-} returned = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0};
+#include "bell.h"
+
+static jsrt_bell_t returned = JSRT_BELL_INIT; /* rung when a thread gives an engine back */
 
 int
 jsrt_pool_init(jsrt_pool_t *pool, Py_ssize_t size)
@@ -24,31 +22,6 @@ jsrt_pool_init(jsrt_pool_t *pool, Py_ssize_t size)
         }
     }
     return 0;
-}
-
-/* Until somebody gives an engine back. */
-static int
-wait_for_return(jsrt_pool_t *pool)
-{
-    pthread_mutex_lock(&returned.mutex);
-    uint64_t ticket = returned.count;
-    pthread_mutex_unlock(&returned.mutex);
-    pool->waiting++;
-    Py_BEGIN_ALLOW_THREADS
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += 100 * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
-    pthread_mutex_lock(&returned.mutex);
-    while (returned.count == ticket
-           && pthread_cond_timedwait(&returned.changed, &returned.mutex, &until) == 0) {}
-    pthread_mutex_unlock(&returned.mutex);
-    Py_END_ALLOW_THREADS
-    pool->waiting--;
-    return PyErr_CheckSignals();
 }
 
 EngineObject *
@@ -65,7 +38,10 @@ jsrt_pool_borrow(jsrt_pool_t *pool, EngineObject *like)
             pool->made += engine != NULL;
             return engine;
         }
-        if (wait_for_return(pool) < 0) {
+        pool->waiting++;
+        int code = jsrt_bell_wait(&returned);
+        pool->waiting--;
+        if (code < 0) {
             return NULL;
         }
     }
@@ -79,10 +55,7 @@ jsrt_pool_return(jsrt_pool_t *pool, EngineObject *engine)
 {
     pool->idle[pool->idle_count++] = engine;
     if (pool->waiting > 0) {
-        pthread_mutex_lock(&returned.mutex);
-        returned.count++;
-        pthread_cond_broadcast(&returned.changed);
-        pthread_mutex_unlock(&returned.mutex);
+        jsrt_bell_ring(&returned);
     }
 }
 

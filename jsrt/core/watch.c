@@ -230,6 +230,9 @@ jsrt_watch_start(jsrt_watch_t *watch, jsv8_isolate_t *isolate, double timeout)
 void
 jsrt_watch_stop(jsrt_watch_t *watch)
 {
+    if (jsv8_process_forked()) {
+        return; /* the watchdog is not in this process; it may have had the mutex at the fork */
+    }
     pthread_mutex_lock(&dog.mutex);
     if (watch->isolate != NULL) {
         if (watch->previous != NULL) {

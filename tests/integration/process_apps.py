@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import json
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -73,6 +75,17 @@ async def app(scope, receive, send):
 
 
 def make_app():
+    return app
+
+
+def make_app_with_a_late_signal():
+    """A SIGTERM reaches the worker when it has drained, before its exit handlers."""
+
+    def exit_handler():
+        os.kill(os.getpid(), signal.SIGTERM)
+        say("exit handler ran")
+
+    atexit.register(exit_handler)
     return app
 
 

@@ -100,6 +100,16 @@ class TestGraceful:
             assert answer.result(20).status_code == 200
             assert server.wait() == 0
 
+    def test_a_signal_after_draining_does_not_cut_the_exit_short(self):
+        with casgi(
+            "process_apps:make_app_with_a_late_signal", "--factory", "--workers", "2"
+        ) as server:
+            server.wait_for("Application startup complete", count=2)
+            server.signal(signal.SIGTERM)
+            assert server.wait() == 0
+        assert server.log.count("exit handler ran") == 2
+        assert "was killed" not in server.log
+
 
 class TestForced:
     @MODES

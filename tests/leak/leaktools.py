@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 WINDOWS = 3
 
+_clear_caches: Callable[[], None] = getattr(sys, "_clear_internal_caches", sys._clear_type_cache)
 _libc = ctypes.CDLL(None, use_errno=True)
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -60,6 +61,9 @@ class Memory:
     @classmethod
     def now(cls) -> Memory:
         """Measures after everything unreachable is collected and what is free is given back."""
+        # Python keeps each name that an attribute was asked for by, found or not, in a cache that
+        # fills slowly; asyncio's debug mode makes new ones with every repr() of a handle.
+        _clear_caches()
         for _ in range(3):
             gc.collect()
         _libc.malloc_trim(0)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Builds and runs tests/unit/c/test_jsv8.c: the C ABI over V8, used without Python."""
+"""Builds and runs tests/unit/c/test_jsv8*.c: the C ABI over V8, used without Python."""
 
 from __future__ import annotations
 

@@ -424,6 +424,7 @@ loop_shut(LoopObject *loop, PyObject *Py_UNUSED(ignored))
         PyErr_SetString(PyExc_RuntimeError, "Cannot close a running event loop");
         return NULL;
     }
+    asgi_loop_free_engines(loop);
     asgi_loop_shut(loop);
     Py_RETURN_NONE;
 }

@@ -96,6 +96,9 @@ int asgi_exception_is_fatal(PyObject *exception);
 
 /* ---- shut.c ---- */
 int asgi_loop_open(LoopObject *loop);
+/* Has jsrt, where anybody has imported it, free the JavaScript engines that live on this loop: Node
+ * alone can close their handles. Before asgi_loop_shut, while is_closed() is false. Runs Python. */
+void asgi_loop_free_engines(LoopObject *loop);
 /* Closes what is open; safe to call twice. May run Python through other owners' hooks. */
 void asgi_loop_shut(LoopObject *loop);
 void asgi_loop_drop_ready(LoopObject *loop);

@@ -2,9 +2,9 @@
  *
  * shut.c: opens and closes what a LoopObject has with libuv.
  *
- * Closing: every other owner's at-close hook, our own handles, then uv_run until all close
- * callbacks are through and uv_loop_close. Where another owner's handles live on (a Node
- * environment that was not disposed) the uv_loop_t is left allocated with a ResourceWarning:
+ * Closing: jsrt's engines, every other owner's at-close hook, our own handles, then uv_run until
+ * all close callbacks are through and uv_loop_close. Where another owner's handles live on (a Node
+ * environment that another thread made) the uv_loop_t is left allocated with a ResourceWarning:
  * freeing it would crash whoever closes those later.
  */
 #include "loop/loop_object.h"
@@ -126,6 +126,26 @@ abandon(LoopObject *loop)
     ASGI_COUNT(state, loops)--;
     loop->uv_open = 0;
     loop->head.uv = NULL;
+}
+
+void
+asgi_loop_free_engines(LoopObject *loop)
+{
+    PyObject *name = PyUnicode_FromString("jsrt._jsrt");
+    PyObject *module = name != NULL ? PyImport_GetModule(name) : NULL;
+    PyObject *done;
+
+    Py_XDECREF(name);
+    if (module == NULL) {
+        PyErr_Clear(); /* sys.modules is gone: the interpreter ends */
+        return;
+    }
+    done = PyObject_CallMethod(module, "_loop_closing", "O", loop);
+    if (done == NULL) {
+        PyErr_WriteUnraisable((PyObject *)loop);
+    }
+    Py_XDECREF(done);
+    Py_DECREF(module);
 }
 
 void

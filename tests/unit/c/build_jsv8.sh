@@ -1,7 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# Builds test_jsv8 (C, cmocka) over the shim's own sources: build_jsv8.sh OUT_DIR [NODE_PREFIX]
+# Builds test_jsv8 (test_jsv8*.c, with cmocka) over the shim's own sources:
+#
+#   build_jsv8.sh OUT_DIR [NODE_PREFIX]
+#
 # Prints the path of the program. NODE_PREFIX holds include/node and lib (default: build/deps/usr,
 # else /usr). Objects that are newer than every source are kept.
 set -eu
@@ -30,11 +33,15 @@ for source in "$root"/jsrt/v8/*.cc; do
             -I"$root/jsrt/v8" -c "$source" -o "$object"
     fi
 done
-${CC:-gcc} -std=gnu11 ${JSV8_CFLAGS:--O2} -g -Wall -Wextra -Wno-unused-parameter -Werror \
-    -I"$root/jsrt/v8" -c "$root/tests/unit/c/test_jsv8.c" -o "$out/test_jsv8.o"
+for source in "$root"/tests/unit/c/test_jsv8*.c "$root"/tests/unit/c/jsv8_harness.c; do
+    object=$out/$(basename "$source" .c).o
+    objects="$objects $object"
+    ${CC:-gcc} -std=gnu11 ${JSV8_CFLAGS:--O2} -g -Wall -Wextra -Wno-unused-parameter -Werror \
+        -I"$root/jsrt/v8" -c "$source" -o "$object"
+done
 # uv_fs_open of platform.cc must be seen by libnode: exported, as it is from the extension.
 # shellcheck disable=SC2086
-${CXX:-g++} ${JSV8_CFLAGS:-} -g -o "$out/test_jsv8" "$out/test_jsv8.o" $objects -L"$folder" \
+${CXX:-g++} ${JSV8_CFLAGS:-} -g -o "$out/test_jsv8" $objects -L"$folder" \
     -l:"$(basename "$library")" -luv -lcmocka -ldl -lpthread -lm -Wl,-rpath,"$folder" \
     -Wl,--export-dynamic-symbol=uv_fs_open
 echo "$out/test_jsv8"
