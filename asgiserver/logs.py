@@ -12,9 +12,13 @@ import http
 import json
 import logging
 import logging.config
+import os
 import sys
+from configparser import RawConfigParser
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
+
+LogConfig = dict[str, Any] | str | os.PathLike[str] | RawConfigParser | IO[Any] | None
 
 TRACE_LEVEL = 5
 
@@ -207,7 +211,7 @@ class AccessLog:
 
 
 def configure(
-    log_config: dict[str, Any] | str | Path | None,
+    log_config: LogConfig,
     log_level: str | int | None,
     access_log: bool,
     use_colors: bool | None,
@@ -215,8 +219,8 @@ def configure(
     """Sets up logging for this process.
 
     Args:
-        log_config: a dictConfig, the path of a .json, .yaml/.yml or .ini file, or None to leave
-            logging as the application made it.
+        log_config: a dictConfig, the path of a .json, .yaml/.yml or .ini file, an open .ini file
+            or its parser, or None to leave logging as the application made it.
         log_level: overrides the level of our loggers; a name of ``LOG_LEVELS`` or a number.
         access_log: False takes the access logger's handlers away.
         use_colors: overrides the formatters' ``use_colors`` in a dict that has ours.
@@ -233,8 +237,10 @@ def configure(
                 if formatter is not None and "use_colors" in formatter:
                     formatter["use_colors"] = use_colors
         logging.config.dictConfig(log_config)
-    elif log_config is not None:
+    elif isinstance(log_config, str | os.PathLike):
         _configure_from_file(Path(log_config))
+    elif log_config is not None:
+        logging.config.fileConfig(log_config, disable_existing_loggers=False)
 
     if log_level is not None:
         level = level_number(log_level)
