@@ -19,7 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from . import handover, importer, logs
+from . import accesslog, handover, importer, logs
 from .logs import LOGGING_CONFIG, TRACE_LEVEL
 from .reload import Watched
 
@@ -41,6 +41,7 @@ HEADER_BYTES = 65536
 """Default of limit_header_bytes."""
 
 LIFESPAN_MODES = ("auto", "on", "off")
+LOG_FORMATS = ("text", "json")
 JS_PROFILES = ("bare", "web", "node")
 
 INTERFACES = ("auto", "asgi3", "asgi2", "wsgi")
@@ -146,6 +147,8 @@ class Config:
         *,
         app_dir: str | None = None,
         preload: bool = False,
+        access_log_format: str | None = None,
+        log_format: Literal["text", "json"] = "text",
         max_worker_lifetime: float | None = None,
         max_worker_rss: int | None = None,
         limit_header_bytes: int | None = None,
@@ -200,6 +203,8 @@ class Config:
         self.reset_contextvars = reset_contextvars
         self.app_dir = app_dir
         self.preload = preload
+        self.access_log_format = access_log_format
+        self.log_format = log_format
         self.max_worker_lifetime = max_worker_lifetime
         self.max_worker_rss = max_worker_rss
         if limit_header_bytes is None:
@@ -244,6 +249,9 @@ class Config:
                     f"{name}={getattr(self, name)!r}: casgi has one implementation of its own; "
                     f"accepted for uvicorn's sake are {', '.join(known)}"
                 )
+        if self.log_format not in LOG_FORMATS:
+            raise ValueError(f"log_format must be one of {', '.join(LOG_FORMATS)}")
+        accesslog.compile_format(self.access_log_format or "")
         if self.js_profile not in JS_PROFILES:
             raise ValueError(f"js_profile must be one of {', '.join(JS_PROFILES)}")
         if self.no_js and self.js:
@@ -283,7 +291,22 @@ class Config:
 
     def configure_logging(self) -> None:
         """Sets up logging in this process (see :func:`asgiserver.logs.configure`)."""
-        logs.configure(self.log_config, self.log_level, self.access_log, self.use_colors)
+        logs.configure(
+            self.log_config, self.log_level, self.access_log, self.use_colors, self._log_lines()
+        )
+
+    def _log_lines(self) -> Literal["text", "json", "message"]:
+        """How the built-in configuration makes its lines; "message": the access log's by its own
+        format."""
+        if self.log_format == "json":
+            return "json"
+        return "message" if self.records_exchanges else "text"
+
+    @property
+    def records_exchanges(self) -> bool:
+        """Whether access lines are made by accesslog.py; otherwise they are the core's."""
+        own = self.access_log_format not in (None, accesslog.UVICORN_FORMAT)
+        return self.access_log and (own or self.log_format == "json")
 
     def _prepare_reload(self, dirs: Any, includes: Any, excludes: Any) -> None:
         if self.should_reload:
@@ -373,6 +396,10 @@ class Config:
             app, self.asgi_version = importer.adapt(app, self.interface)
         except importer.ImportFromStringError as error:
             raise StartupError(f'Error loading ASGI app "{name}". {error}') from None
+        access = logging.getLogger("asgiserver.access")
+        if self.records_exchanges and access.hasHandlers():
+            line = accesslog.compile_format(self.access_log_format or accesslog.UVICORN_FORMAT)
+            app = accesslog.Recorder(app, line, access)
         if logging.getLogger("asgiserver.asgi").isEnabledFor(TRACE_LEVEL):
             app = logs.TraceMessages(app)
         self.loaded_app = app

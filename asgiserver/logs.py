@@ -15,8 +15,11 @@ import logging.config
 import os
 import sys
 from configparser import RawConfigParser
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Literal
+
+from .accesslog import UVICORN_FORMAT, Exchange
 
 LogConfig = dict[str, Any] | str | os.PathLike[str] | RawConfigParser | IO[Any] | None
 
@@ -31,7 +34,7 @@ LOG_LEVELS: dict[str, int] = {
     "trace": TRACE_LEVEL,
 }
 
-_ACCESS_FORMAT = '%(levelprefix)s %(client_addr)s - "%(request_line)s" %(status_code)s'
+_ACCESS_FORMAT = UVICORN_FORMAT
 
 LOGGING_CONFIG: dict[str, Any] = {
     "version": 1,
@@ -142,6 +145,9 @@ class AccessFormatter(DefaultFormatter):
 
     def extend(self, record: logging.LogRecord) -> None:
         args = record.args
+        if isinstance(record.msg, Exchange):
+            seen = record.msg
+            args = (seen.client_addr, seen.method, seen.path, seen.protocol[5:], seen.status)
         if not isinstance(args, tuple) or len(args) != 5:
             return
         client_addr, method, path, http_version, status = args
@@ -153,6 +159,33 @@ class AccessFormatter(DefaultFormatter):
             request_line=request_line,
             status_code=status_text(int(str(status)), self.use_colors),
         )
+
+
+class JSONFormatter(logging.Formatter):
+    """One JSON object a line: time (UTC), level, logger, message; of an access record the parts of
+    its exchange in place of the message; and whatever ``extra`` holds.
+    """
+
+    _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
+
+    def format(self, record: logging.LogRecord) -> str:
+        at = datetime.fromtimestamp(record.created, UTC)
+        line: dict[str, Any] = {
+            "time": at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "pid": record.process,
+        }
+        if isinstance(record.msg, Exchange):
+            line |= record.msg.fields()
+        else:
+            line["message"] = record.getMessage().rstrip()
+        line |= {name: value for name, value in vars(record).items() if name not in self._OWN}
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        if record.stack_info:
+            line["stack"] = self.formatStack(record.stack_info)
+        return json.dumps(line, ensure_ascii=False, default=str)
 
 
 class AccessLog:
@@ -215,6 +248,7 @@ def configure(
     log_level: str | int | None,
     access_log: bool,
     use_colors: bool | None,
+    lines: Literal["text", "json", "message"] = "text",
 ) -> None:
     """Sets up logging for this process.
 
@@ -224,14 +258,22 @@ def configure(
         log_level: overrides the level of our loggers; a name of ``LOG_LEVELS`` or a number.
         access_log: False takes the access logger's handlers away.
         use_colors: overrides the formatters' ``use_colors`` in a dict that has ours.
+        lines: other formatters in a dict that has ours: all "json", or the access lines by their
+            "message" alone.
 
     Raises:
         OSError, ValueError: the file cannot be read or is not a logging configuration.
     """
     logging.addLevelName(TRACE_LEVEL, "TRACE")
     if isinstance(log_config, dict):
+        log_config = copy.deepcopy(log_config)
+        formatters = log_config.get("formatters", {})
+        for name in ("default", "access"):
+            if lines == "json" and name in formatters:
+                formatters[name] = {"()": "asgiserver.logs.JSONFormatter"}
+        if lines == "message" and "access" in formatters:
+            formatters["access"] = {"format": "%(message)s"}
         if use_colors is not None:
-            log_config = copy.deepcopy(log_config)
             for name in ("default", "access"):
                 formatter = log_config.get("formatters", {}).get(name)
                 if formatter is not None and "use_colors" in formatter:

@@ -284,6 +284,21 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
         Option("--log-level", "Log level.  [default: info]", choice(*LEVELS)),
         Option("--access-log/--no-access-log", "Enable/Disable access log.", default=True),
         Option(
+            "--access-log-format",
+            "The access log's lines, written when the response is complete: %(h)s and gunicorn's "
+            "other atoms, uvicorn's %(client_addr)s and the like, %(dt_ms)s for the duration.",
+            click.STRING,
+            ours=True,
+            metavar="FORMAT",
+        ),
+        Option(
+            "--log-format",
+            "Log lines for people, or one JSON object each.",
+            choice("text", "json"),
+            "text",
+            ours=True,
+        ),
+        Option(
             "--use-colors/--no-use-colors",
             "Enable/Disable colorized logging. By default where the output is a terminal.",
         ),

@@ -457,8 +457,9 @@ def log_addresses(config: Config, sockets: list[socket.socket]) -> None:
 
 
 def access_log(config: Config) -> Any:
-    """The function that the core calls for each answered request; None when nobody listens."""
-    if not config.access_log or not access_logger.hasHandlers():
+    """The function that the core calls for each answered request; None when nobody listens, or
+    the lines are made elsewhere."""
+    if not config.access_log or config.records_exchanges or not access_logger.hasHandlers():
         return None
     return AccessLog(access_logger)
 

@@ -43,7 +43,7 @@ from .config import STARTUP_FAILURE, Config, StartupError
 from .logs import paint
 from .reload import Watcher, forget_bytecode
 from .server import SAME_SIGNAL, flush_output, log_addresses, unlink_unix_socket
-from .vitals import DUMP_SIGNAL, Pulses, Watchdog, resident_bytes
+from .vitals import DUMP_SIGNAL, Pulses, Watchdog, resident_bytes, sleeps
 from .worker import FAILED, LIMIT, READY, worker_main
 
 logger = logging.getLogger("asgiserver.error")
@@ -585,7 +585,8 @@ class Supervisor:
                 worker.retiring = True
                 return
         if worker.watchdog is not None and worker.line is not None:
-            blocked = worker.watchdog.blocked_for(self._pulses.read(worker.line), now)
+            pulse = self._pulses.read(worker.line)
+            blocked = worker.watchdog.blocked_for(pulse, sleeps(worker.pid), now)
             if blocked is not None:
                 logger.error(
                     "Worker [%d] is blocked: its event loop has not turned for %.1f s. "

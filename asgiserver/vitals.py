@@ -59,32 +59,54 @@ class Pulses:
 class Watchdog:
     """Tells when one worker's loop is blocked.
 
+    A callback that waits for the GIL, which a thread of the application's holds, is in the middle
+    of a turn too. Python waits for it in steps of 5 ms, so the thread goes to sleep some 200 times
+    a second; what blocks a loop (a call that waits, a lock, a computation) hardly ever does.
+
     Args:
         patience: seconds of one and the same turn.
     """
+
+    GIL_WAITS = 100.0
+    """Sleeps of the loop's thread a second, from which on it is taken to wait for the GIL."""
 
     def __init__(self, patience: float) -> None:
         self.patience = patience
         self._count = -1
         self._since = 0.0
+        self._sleeps = 0
 
-    def blocked_for(self, pulse: tuple[int, int], now: float) -> float | None:
+    def blocked_for(self, pulse: tuple[int, int], sleeps: int, now: float) -> float | None:
         """Seconds of a turn that has lasted longer than ``patience``, else None.
 
         Args:
             pulse: as read now.
+            sleeps: how often the loop's thread has gone to sleep up to now.
             now: time.monotonic().
         """
         count, state = pulse
         if count != self._count or state != RUNNING:
-            self._count, self._since = count, now
+            self._count, self._since, self._sleeps = count, now, sleeps
             return None
         lasted = now - self._since
-        return lasted if lasted >= self.patience else None
+        if lasted < self.patience or (sleeps - self._sleeps) / lasted >= self.GIL_WAITS:
+            return None
+        return lasted
 
     def forget(self) -> None:
         """What was seen before does not count: the observer itself has been away."""
         self._count = -1
+
+
+def sleeps(pid: int) -> int:
+    """How often the main thread of a process has given up the processor of its own accord, 0 where
+    it has ended."""
+    try:
+        with open(f"/proc/{pid}/status") as file:
+            lines = [line for line in file if line.startswith("voluntary_ctxt_switches")]
+        return int(lines[0].split()[1])
+    except (OSError, IndexError):
+        return 0
 
 
 def resident_bytes(pid: int) -> int:

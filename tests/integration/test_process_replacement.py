@@ -58,7 +58,7 @@ class TestBlockedLoop:
             server.wait_for(r"Worker \[\d+\] is ready")
             server.wait_for("Finished server process")
             assert victim in first
-            assert victim not in server.children()
+            until(lambda: victim not in server.children())
             stacks = server.log[server.log.index("Stacks of worker") :]
             assert "in block_the_loop" in stacks
             assert "Thread 0x" in stacks
@@ -144,6 +144,14 @@ class TestHandover:
             server.signal(signal.SIGUSR2)
             server.wait_for("starting a process to take over")
             assert server.stop() == 0
+
+
+def until(condition, timeout: float = 10) -> None:
+    """Waits for what only the process table shows."""
+    end = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < end, "timed out"
+        time.sleep(0.01)
 
 
 def children(pid: int) -> set[int]:

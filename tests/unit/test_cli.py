@@ -89,6 +89,8 @@ def test_what_is_not_given_is_config_s_business(invoke):
         (["--root-path", "/api"], "root_path", "/api"),
         (["--lifespan", "off"], "lifespan", "off"),
         (["--js", "a.js", "--js", "b.js"], "js", ["a.js", "b.js"]),
+        (["--access-log-format", "%(h)s"], "access_log_format", "%(h)s"),
+        (["--log-format", "json"], "log_format", "json"),
         (["--max-worker-lifetime", "60"], "max_worker_lifetime", 60),
         (["--max-worker-rss", "200"], "max_worker_rss", 200),
         (["--timeout-worker-healthcheck", "0"], "timeout_worker_healthcheck", 0),
@@ -229,6 +231,7 @@ def test_app_from_the_environment(invoke):
         (["m:app", "--header", "a b:c"], "is not a token"),
         (["m:app", "--workers", "0"], "workers must be at least 1"),
         (["m:app", "--js", "a.js", "--no-js"], "exclude each other"),
+        (["m:app", "--access-log-format", "%(x)s"], "unknown atom 'x'"),
         (["m:app", "--loop", "trio"], "'trio' is not one of"),
         (["m:app", "--config", "no-such.toml"], "does not exist"),
     ],
@@ -264,7 +267,7 @@ def test_settings_page_lists_every_flag():
     rows = {}
     for line in page.splitlines():
         cells = [cell.strip() for cell in line.strip().strip("|").split(" | ")]
-        flags = re.findall(r"--[a-z][a-z-]*", cells[0])
+        flags = re.findall(r"--[a-z][a-z0-9-]*", cells[0])
         if line.startswith("| `") and flags:
             rows[flags[0]] = (cells, set(flags))
     options = {p.opts[0]: p for p in cli.main.params if p.param_type_name == "option"}

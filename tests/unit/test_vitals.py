@@ -5,27 +5,52 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 
 import pytest
 
 from asgiserver import new_event_loop
-from asgiserver.vitals import LINES, POLLING, RUNNING, WAITING, Pulses, Watchdog, resident_bytes
+from asgiserver.vitals import (
+    LINES,
+    POLLING,
+    RUNNING,
+    WAITING,
+    Pulses,
+    Watchdog,
+    resident_bytes,
+    sleeps,
+)
 
 
 def test_watchdog():
     dog = Watchdog(5)
-    assert dog.blocked_for((1, RUNNING), 0) is None
-    assert dog.blocked_for((1, RUNNING), 4.9) is None
-    assert dog.blocked_for((1, RUNNING), 5) == 5
-    assert dog.blocked_for((2, RUNNING), 6) is None, "another turn"
-    assert dog.blocked_for((2, POLLING), 20) is None, "idle"
-    assert dog.blocked_for((2, RUNNING), 21) is None
-    assert dog.blocked_for((3, WAITING), 40) is None, "somebody else has the GIL"
-    assert dog.blocked_for((3, WAITING), 50) is None
-    assert dog.blocked_for((4, RUNNING), 51) is None
+    assert dog.blocked_for((1, RUNNING), 0, 0) is None
+    assert dog.blocked_for((1, RUNNING), 0, 4.9) is None
+    assert dog.blocked_for((1, RUNNING), 0, 5) == 5
+    assert dog.blocked_for((2, RUNNING), 0, 6) is None, "another turn"
+    assert dog.blocked_for((2, POLLING), 0, 20) is None, "idle"
+    assert dog.blocked_for((2, RUNNING), 0, 21) is None
+    assert dog.blocked_for((3, WAITING), 0, 40) is None, "somebody else has the GIL"
+    assert dog.blocked_for((3, WAITING), 0, 50) is None
+    assert dog.blocked_for((4, RUNNING), 0, 51) is None
     dog.forget()
-    assert dog.blocked_for((4, RUNNING), 90) is None
-    assert dog.blocked_for((4, RUNNING), 95) == 5
+    assert dog.blocked_for((4, RUNNING), 0, 90) is None
+    assert dog.blocked_for((4, RUNNING), 0, 95) == 5
+
+
+def test_waiting_for_the_gil_is_not_blocking():
+    dog = Watchdog(5)
+    assert dog.blocked_for((1, RUNNING), 1000, 0) is None
+    assert dog.blocked_for((1, RUNNING), 1900, 5) is None
+    assert dog.blocked_for((1, RUNNING), 1950, 20) == 20
+
+
+def test_sleeps_of_a_thread():
+    before = sleeps(os.getpid())
+    for _ in range(10):
+        time.sleep(0.001)
+    assert sleeps(os.getpid()) >= before + 10
+    assert sleeps(2**22 + 1) == 0
 
 
 def test_lines_are_used_again_and_run_out():
