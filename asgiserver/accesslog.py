@@ -85,7 +85,7 @@ class Exchange:
     @property
     def method(self) -> str:
         """GET for a WebSocket."""
-        return self.scope.get("method", "GET")
+        return str(self.scope.get("method", "GET"))
 
     @property
     def path(self) -> str:

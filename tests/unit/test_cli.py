@@ -156,6 +156,7 @@ headers = {X-A = "1"}
 
 [log-config]
 version = 1
+disable_existing_loggers = false
 """
 
 
@@ -171,7 +172,7 @@ class TestSettingsFile:
         assert (made.app, made.port, made.timeout_keep_alive) == ("m:app", 81, 5)
         assert made.js == ["a.js"]
         assert made.headers == [("X-A", "1")]
-        assert made.log_config == {"version": 1}
+        assert made.log_config == {"version": 1, "disable_existing_loggers": False}
 
     def test_named_by_the_environment(self, invoke, path):
         made, _ = invoke(env={"CASGI_CONFIG": path})
