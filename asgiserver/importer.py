@@ -135,5 +135,6 @@ class ASGI2Adapter:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["asgi"] = {**scope.get("asgi", {}), "version": "2.0"}
         instance = self.app(scope)
         await instance(receive, send)

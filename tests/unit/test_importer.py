@@ -150,5 +150,5 @@ def test_asgi2_adapter():
     import asyncio
 
     assert asyncio.run(collect(ASGI2Adapter(asgi2))) == [
-        {"type": "seen", "scope": {"type": "http"}}
+        {"type": "seen", "scope": {"type": "http", "asgi": {"version": "2.0"}}}
     ]

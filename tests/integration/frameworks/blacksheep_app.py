@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: MIT
 """BlackSheep: handlers with bound parameters, streaming, WebSocket."""
 
+import contextlib
+
 # Handlers' annotations are looked at when they are registered: they stay objects.
 from blacksheep import Application, Request, Response, WebSocket, get, json, post, ws
 from blacksheep.contents import StreamedContent
+from blacksheep.server.websocket import WebSocketDisconnectError
 
 app = Application()
 started = False
@@ -37,5 +40,6 @@ async def stream():
 @ws("/ws")
 async def socket(websocket: WebSocket):
     await websocket.accept()
-    while True:
-        await websocket.send_text((await websocket.receive_text()).upper())
+    with contextlib.suppress(WebSocketDisconnectError):
+        while True:
+            await websocket.send_text((await websocket.receive_text()).upper())

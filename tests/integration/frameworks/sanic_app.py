@@ -34,5 +34,5 @@ async def stream(request):
 
 @app.websocket("/ws")
 async def socket(request, websocket):
-    async for text in websocket:
+    while (text := await websocket.recv()) is not None:
         await websocket.send(text.upper())
