@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import http
-import logging
 import os
 import re
 import time
@@ -29,7 +29,14 @@ _SWITCHING_PROTOCOLS, _FORBIDDEN, _SERVER_ERROR = 101, 403, 500
 
 def quoted(text: str) -> str:
     """Text of a client's, with nothing in it that would forge a line or end a quotation."""
+    if _UNSAFE.search(text) is None:
+        return text
     return _UNSAFE.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+
+
+@functools.lru_cache(maxsize=4)
+def _clock(form: str, second: int) -> str:
+    return time.strftime(form, time.localtime(second))
 
 
 class Exchange:
@@ -113,7 +120,7 @@ class Exchange:
     @property
     def user(self) -> str:
         """The name in an Authorization header of kind Basic, else ""."""
-        kind, _, value = self.header(self.scope["headers"], "authorization").partition(" ")
+        kind, _, value = self._request_value("authorization").partition(" ")
         if kind.lower() != "basic":
             return ""
         try:
@@ -122,20 +129,21 @@ class Exchange:
             return ""
         return quoted(decoded.partition(":")[0])
 
-    @staticmethod
-    def header(headers: Iterable[tuple[bytes, bytes]], name: str) -> str:
-        """The values of a header, joined by commas, "" without one."""
+    def _request_value(self, name: str) -> str:
         wanted = name.lower().encode("latin-1", "replace")
-        values = [value.decode("latin-1") for key, value in headers if key.lower() == wanted]
-        return ",".join(values)
+        # In a scope, names are in lower case already.
+        values = [value for key, value in self.scope["headers"] if key == wanted]
+        return b",".join(values).decode("latin-1") if values else ""
 
     def request_header(self, name: str) -> str:
         """A header of the request, safe to print."""
-        return quoted(self.header(self.scope["headers"], name))
+        return quoted(self._request_value(name))
 
     def response_header(self, name: str) -> str:
         """A header that the application sent, safe to print."""
-        return quoted(self.header(self.response_headers, name))
+        wanted = name.lower().encode("latin-1", "replace")
+        values = [value for key, value in self.response_headers if key.lower() == wanted]
+        return quoted(b",".join(values).decode("latin-1"))
 
     def fields(self) -> dict[str, Any]:
         """What a JSON line holds."""
@@ -169,7 +177,7 @@ ATOMS: dict[str, Callable[[Exchange], str]] = {
     "h": lambda e: _or_dash(e.host),
     "l": lambda e: "-",
     "u": lambda e: _or_dash(e.user),
-    "t": lambda e: time.strftime("[%d/%b/%Y:%H:%M:%S %z]", time.localtime(e.at)),
+    "t": lambda e: _clock("[%d/%b/%Y:%H:%M:%S %z]", int(e.at)),
     "r": lambda e: e.request_line,
     "m": lambda e: e.method,
     "U": lambda e: e.path,
@@ -187,7 +195,7 @@ ATOMS: dict[str, Callable[[Exchange], str]] = {
     "p": lambda e: f"<{e.pid}>",
     # granian's
     "addr": lambda e: _or_dash(e.host),
-    "time": lambda e: time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(e.at)),
+    "time": lambda e: _clock("%Y-%m-%d %H:%M:%S %z", int(e.at)),
     "dt_ms": lambda e: f"{e.duration * 1e3:.3f}",
     "status": lambda e: str(e.status),
     "path": lambda e: e.path,
@@ -245,13 +253,15 @@ class Recorder:
     Args:
         app: the application.
         line: makes a line of an exchange.
-        logger: what the lines are given to.
+        log: takes each exchange that is over.
     """
 
-    def __init__(self, app: Any, line: Callable[[Exchange], str], logger: logging.Logger) -> None:
+    def __init__(
+        self, app: Any, line: Callable[[Exchange], str], log: Callable[[Exchange], object]
+    ) -> None:
         self.app = app
         self.line = line
-        self.logger = logger
+        self.log = log
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         kind = scope["type"]
@@ -265,7 +275,7 @@ class Recorder:
             if exchange is not None:
                 over, exchange = exchange, None
                 over.duration = time.perf_counter() - over.began
-                self.logger.info(over)
+                self.log(over)
 
         # Not a coroutine of its own around send(): what that returns is awaited by the app.
         def noted_send(message: Any) -> Any:

@@ -399,7 +399,7 @@ class Config:
         access = logging.getLogger("asgiserver.access")
         if self.records_exchanges and access.hasHandlers():
             line = accesslog.compile_format(self.access_log_format or accesslog.UVICORN_FORMAT)
-            app = accesslog.Recorder(app, line, access)
+            app = accesslog.Recorder(app, line, logs.ExchangeLog(access))
         if logging.getLogger("asgiserver.asgi").isEnabledFor(TRACE_LEVEL):
             app = logs.TraceMessages(app)
         self.loaded_app = app

@@ -53,6 +53,10 @@ class Handover:
         """Whether the new process serves. To be called once, when ``pipe`` is readable."""
         accepted = os.read(self.pipe, 1) == READY
         os.close(self.pipe)
+        if accepted:
+            self.process.returncode = 0  # It goes on without us: nobody will wait for it.
+        else:
+            self.process.wait()
         return accepted
 
     def abandon(self) -> None:

@@ -14,6 +14,7 @@ import logging
 import logging.config
 import os
 import sys
+import time
 from configparser import RawConfigParser
 from datetime import UTC, datetime
 from pathlib import Path
@@ -161,6 +162,20 @@ class AccessFormatter(DefaultFormatter):
         )
 
 
+_encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
+
+
+class LineFormatter(logging.Formatter):
+    """The message alone: of an access record, the line in its own format."""
+
+    def __init__(self) -> None:
+        super().__init__("%(message)s")
+
+    def exchange_line(self, exchange: Exchange) -> str:
+        """What format() gives for a record of this exchange."""
+        return str(exchange)
+
+
 class JSONFormatter(logging.Formatter):
     """One JSON object a line: time (UTC), level, logger, message; of an access record the parts of
     its exchange in place of the message; and whatever ``extra`` holds.
@@ -168,14 +183,23 @@ class JSONFormatter(logging.Formatter):
 
     _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
 
-    def format(self, record: logging.LogRecord) -> str:
-        at = datetime.fromtimestamp(record.created, UTC)
-        line: dict[str, Any] = {
-            "time": at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "pid": record.process,
+    def exchange_line(self, exchange: Exchange) -> str:
+        """What format() gives for a record of this exchange, made now."""
+        line = self._head(time.time(), "INFO", "asgiserver.access", exchange.pid)
+        return _encode(line | exchange.fields())
+
+    @staticmethod
+    def _head(at: float, level: str, logger: str, pid: int | None) -> dict[str, Any]:
+        written = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
+        return {
+            "time": written.replace("+00:00", "Z"),
+            "level": level.lower(),
+            "logger": logger,
+            "pid": pid,
         }
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = self._head(record.created, record.levelname, record.name, record.process)
         if isinstance(record.msg, Exchange):
             line |= record.msg.fields()
         else:
@@ -185,7 +209,7 @@ class JSONFormatter(logging.Formatter):
             line["exception"] = self.formatException(record.exc_info)
         if record.stack_info:
             line["stack"] = self.formatStack(record.stack_info)
-        return json.dumps(line, ensure_ascii=False, default=str)
+        return _encode(line)
 
 
 class AccessLog:
@@ -226,21 +250,50 @@ class AccessLog:
             self._logger.info(fmt, client, method, path, http_version, status)
 
     def _plain_handler(self) -> logging.StreamHandler[Any] | None:
-        logger = self._logger
-        if len(logger.handlers) != 1 or logger.propagate or logger.filters:
-            return None
-        handler = logger.handlers[0]
-        formatter = handler.formatter
-        if (
-            type(handler) is logging.StreamHandler
-            and type(formatter) is AccessFormatter
-            and formatter._fmt == _ACCESS_FORMAT
-            and not handler.filters
-            and handler.level <= logging.INFO
-            and logger.isEnabledFor(logging.INFO)
-        ):
+        handler = only_stream_handler(self._logger)
+        formatter = handler.formatter if handler is not None else None
+        if type(formatter) is AccessFormatter and formatter._fmt == _ACCESS_FORMAT:
             return handler
         return None
+
+
+class ExchangeLog:
+    """Logs the exchanges of accesslog.py: straight to the stream where nothing but our own
+    configuration is there, as AccessLog does.
+    """
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger
+
+    def __call__(self, exchange: Exchange) -> None:
+        handler = only_stream_handler(self._logger)
+        formatter = handler.formatter if handler is not None else None
+        if handler is None or type(formatter) not in (LineFormatter, JSONFormatter):
+            self._logger.info(exchange)
+            return
+        try:
+            line: str = formatter.exchange_line(exchange)  # type: ignore[union-attr]
+            with handler.lock:  # type: ignore[union-attr]
+                handler.stream.write(line + "\n")
+                handler.stream.flush()
+        except Exception:
+            self._logger.info(exchange)
+
+
+def only_stream_handler(logger: logging.Logger) -> logging.StreamHandler[Any] | None:
+    """The logger's handler, where one plain StreamHandler is all that a record of level INFO would
+    meet: then it need not be made."""
+    if len(logger.handlers) != 1 or logger.propagate or logger.filters:
+        return None
+    handler = logger.handlers[0]
+    if (
+        type(handler) is logging.StreamHandler
+        and not handler.filters
+        and handler.level <= logging.INFO
+        and logger.isEnabledFor(logging.INFO)
+    ):
+        return handler
+    return None
 
 
 def configure(
@@ -272,7 +325,7 @@ def configure(
             if lines == "json" and name in formatters:
                 formatters[name] = {"()": "asgiserver.logs.JSONFormatter"}
         if lines == "message" and "access" in formatters:
-            formatters["access"] = {"format": "%(message)s"}
+            formatters["access"] = {"()": "asgiserver.logs.LineFormatter"}
         if use_colors is not None:
             for name in ("default", "access"):
                 formatter = log_config.get("formatters", {}).get(name)

@@ -632,7 +632,6 @@ class Supervisor:
                 self._stop(0)
         elif not self._stopping:
             logger.error("The process to take over has ended: going on without")
-        taken.process.poll()
 
     # -- ends -----------------------------------------------------------------------------------
 

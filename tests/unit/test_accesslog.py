@@ -141,7 +141,7 @@ def recorded():
             sent.append(message["type"])
 
         scope = {"type": kind, "path": "/", "headers": [], "client": None, "method": "GET"}
-        asyncio.run(Recorder(app, compile_format("%(s)s"), logger)(scope, None, send))
+        asyncio.run(Recorder(app, compile_format("%(s)s"), logger.info)(scope, None, send))
         return lines.seen, sent
 
     run.lines = lines.seen
