@@ -34,7 +34,7 @@ $(VENV)/installed: pyproject.toml tools/setup-system
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install -q -U pip "setuptools>=77" wheel
 	mkdir -p build
-	$(PY) -m pip install --no-build-isolation -e .[dev] >build/pip.log 2>&1 || { tail -n 30 build/pip.log; exit 1; }
+	$(PY) -m pip install --no-build-isolation -e .[dev,frameworks] >build/pip.log 2>&1 || { tail -n 30 build/pip.log; exit 1; }
 	touch $@
 
 build: setup

@@ -14,12 +14,14 @@ import random
 import socket
 import stat
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from . import importer, logs
+from . import accesslog, handover, importer, logs
 from .logs import LOGGING_CONFIG, TRACE_LEVEL
+from .reload import Watched
 
 if TYPE_CHECKING:
     import asyncio
@@ -27,35 +29,38 @@ if TYPE_CHECKING:
 __all__ = ["LOGGING_CONFIG", "STARTUP_FAILURE", "Config", "StartupError"]
 
 LifespanMode = Literal["auto", "on", "off"]
+InterfaceSetting = Literal["auto", "asgi3", "asgi2", "wsgi"]
 JSProfile = Literal["bare", "web", "node"]
+
+logger = logging.getLogger("asgiserver.error")
 
 STARTUP_FAILURE = 3
 """The exit code of everything that keeps the server from starting."""
 
+HEADER_BYTES = 65536
+"""Default of limit_header_bytes."""
+
 LIFESPAN_MODES = ("auto", "on", "off")
+LOG_FORMATS = ("text", "json")
 JS_PROFILES = ("bare", "web", "node")
+
+INTERFACES = ("auto", "asgi3", "asgi2", "wsgi")
+
+# Settings of uvicorn's that choose between implementations of which there is one here: every name
+# that uvicorn knows is accepted.
+IMPLEMENTATIONS = {
+    "loop": ("auto", "asyncio", "uvloop", "zuvloop", "none"),
+    "http": ("auto", "h11", "httptools", "zttp"),
+    "ws": ("auto", "websockets", "websockets-sansio", "wsproto"),
+}
 
 # uvicorn's keywords that mean nothing here at these values, and something we do not do at others:
 # code written for uvicorn may spell out a default, but must not believe in what is not there.
 _UVICORN_NEUTRAL: dict[str, tuple[Any, ...]] = {
-    "loop": ("auto", "asyncio", "uvloop", "none"),
-    "http": ("auto", "h11", "httptools"),
-    "ws": ("auto", "websockets", "websockets-sansio", "wsproto"),
-    "interface": ("auto", "asgi3", "asgi2"),
-    "reload": (False, None),
-    "reload_dirs": (None, [], ()),
-    "reload_includes": (None, [], ()),
-    "reload_excludes": (None, [], ()),
-    "reload_delay": (0.25, None),
     "proxy_headers": (False,),
     "forwarded_allow_ips": (None,),
     "ws_per_message_deflate": (True, False),
-    "h11_max_incomplete_event_size": (None,),
-    "timeout_notify": (30,),
-    "callback_notify": (None,),
-    "timeout_worker_healthcheck": (5,),
     "http2": (False,),
-    "reset_contextvars": (False,),
     "ssl_keyfile": (None,),
     "ssl_certfile": (None,),
     "ssl_keyfile_password": (None,),
@@ -87,9 +92,8 @@ class StartupError(Exception):
 class Config:
     """The server's settings.
 
-    Keywords are uvicorn's, and ours: ``js``, ``js_profile``, ``js_heap_limit``, ``js_timeout``,
-    ``no_js``, ``preload``, ``limit_header_bytes``, ``limit_header_count``, ``limit_body_bytes``,
-    ``timeout_header``, ``timeout_body``, ``timeout_write``. docs/settings.md tells what each means.
+    Keywords, their order and their defaults are uvicorn's, but for the defaults that
+    docs/settings.md gives reasons for; behind the ``*`` are ours.
 
     Raises:
         ValueError: a value out of its range, or a setting of uvicorn's that casgi does not have
@@ -104,12 +108,25 @@ class Config:
         port: int = 8000,
         uds: str | None = None,
         fd: int | None = None,
+        loop: str = "auto",
+        http: str = "auto",
+        ws: str = "auto",
+        ws_max_size: int = 16 * 1024 * 1024,
+        ws_max_queue: int = 32,
+        ws_ping_interval: float | None = 20,
+        ws_ping_timeout: float | None = 20,
         lifespan: LifespanMode = "auto",
         env_file: str | os.PathLike[str] | None = None,
-        log_config: dict[str, Any] | str | Path | None = LOGGING_CONFIG,
+        log_config: logs.LogConfig = LOGGING_CONFIG,
         log_level: str | int | None = None,
         access_log: bool = True,
         use_colors: bool | None = None,
+        interface: InterfaceSetting = "auto",
+        reload: bool = False,
+        reload_dirs: Sequence[str] | str | None = None,
+        reload_delay: float = 0.25,
+        reload_includes: Sequence[str] | str | None = None,
+        reload_excludes: Sequence[str] | str | None = None,
         workers: int | None = None,
         server_header: bool = True,
         date_header: bool = True,
@@ -117,23 +134,29 @@ class Config:
         limit_concurrency: int | None = None,
         limit_max_requests: int | None = None,
         limit_max_requests_jitter: int = 0,
-        limit_header_bytes: int = 65536,
-        limit_header_count: int = 256,
-        limit_body_bytes: int = 0,
         backlog: int = 2048,
         timeout_keep_alive: float = 75,
+        timeout_notify: float = 30,
+        timeout_graceful_shutdown: float | None = 30,
+        timeout_worker_healthcheck: float = 5,
+        callback_notify: Callable[..., Awaitable[None]] | None = None,
+        headers: Iterable[tuple[str, str]] | None = None,
+        factory: bool = False,
+        h11_max_incomplete_event_size: int | None = None,
+        reset_contextvars: bool = False,
+        *,
+        app_dir: str | None = None,
+        preload: bool = False,
+        access_log_format: str | None = None,
+        log_format: Literal["text", "json"] = "text",
+        max_worker_lifetime: float | None = None,
+        max_worker_rss: int | None = None,
+        limit_header_bytes: int | None = None,
+        limit_header_count: int = 256,
+        limit_body_bytes: int = 0,
         timeout_header: float = 10,
         timeout_body: float = 30,
         timeout_write: float = 30,
-        timeout_graceful_shutdown: float | None = 30,
-        ws_max_size: int = 16 * 1024 * 1024,
-        ws_max_queue: int = 32,
-        ws_ping_interval: float | None = 20,
-        ws_ping_timeout: float | None = 20,
-        headers: Iterable[tuple[str, str]] | None = None,
-        factory: bool = False,
-        app_dir: str | None = None,
-        preload: bool = False,
         js: Sequence[str | os.PathLike[str]] | str | os.PathLike[str] = (),
         js_profile: JSProfile = "web",
         js_heap_limit: int | None = None,
@@ -147,34 +170,52 @@ class Config:
         self.port = port
         self.uds = uds
         self.fd = fd
+        self.loop = loop
+        self.http = http
+        self.ws = ws
+        self.ws_max_size = ws_max_size
+        self.ws_max_queue = ws_max_queue
+        self.ws_ping_interval = ws_ping_interval
+        self.ws_ping_timeout = ws_ping_timeout
         self.lifespan: LifespanMode = lifespan
         self.log_config = log_config
         self.log_level = log_level
         self.access_log = access_log
         self.use_colors = use_colors
+        self.interface: InterfaceSetting = interface
+        self.reload = reload
+        self.reload_delay = reload_delay
         self.server_header = server_header
         self.date_header = date_header
         self.root_path = root_path
         self.limit_concurrency = limit_concurrency
         self.limit_max_requests = limit_max_requests
         self.limit_max_requests_jitter = limit_max_requests_jitter
+        self.backlog = backlog
+        self.timeout_keep_alive = timeout_keep_alive
+        self.timeout_notify = timeout_notify
+        self.timeout_graceful_shutdown = timeout_graceful_shutdown
+        self.timeout_worker_healthcheck = timeout_worker_healthcheck
+        self.callback_notify = callback_notify
+        self.headers: list[tuple[str, str]] = list(headers or ())
+        self.factory = factory
+        self.h11_max_incomplete_event_size = h11_max_incomplete_event_size
+        self.reset_contextvars = reset_contextvars
+        self.app_dir = app_dir
+        self.preload = preload
+        self.access_log_format = access_log_format
+        self.log_format = log_format
+        self.max_worker_lifetime = max_worker_lifetime
+        self.max_worker_rss = max_worker_rss
+        if limit_header_bytes is None:
+            event_size = h11_max_incomplete_event_size
+            limit_header_bytes = HEADER_BYTES if event_size is None else max(event_size, 256)
         self.limit_header_bytes = limit_header_bytes
         self.limit_header_count = limit_header_count
         self.limit_body_bytes = limit_body_bytes
-        self.backlog = backlog
-        self.timeout_keep_alive = timeout_keep_alive
         self.timeout_header = timeout_header
         self.timeout_body = timeout_body
         self.timeout_write = timeout_write
-        self.timeout_graceful_shutdown = timeout_graceful_shutdown
-        self.ws_max_size = ws_max_size
-        self.ws_max_queue = ws_max_queue
-        self.ws_ping_interval = ws_ping_interval
-        self.ws_ping_timeout = ws_ping_timeout
-        self.headers: list[tuple[str, str]] = list(headers or ())
-        self.factory = factory
-        self.app_dir = app_dir
-        self.preload = preload
         files = [js] if isinstance(js, str | os.PathLike) else js
         self.js: list[str] = [os.fspath(file) for file in files]
         self.js_profile: JSProfile = js_profile
@@ -184,7 +225,8 @@ class Config:
 
         self.loaded = False
         self.loaded_app: Any = None
-        self.interface: importer.Interface = "asgi3"
+        self.asgi_version: Literal["2.0", "3.0"] = "3.0"
+        self.watched: Watched | None = None
         self.encoded_headers: list[tuple[bytes, bytes]] = []
 
         if env_file is not None:
@@ -192,12 +234,24 @@ class Config:
         self.workers = _worker_count(workers)
         self._validate()
         self.configure_logging()
+        self._prepare_reload(reload_dirs, reload_includes, reload_excludes)
 
     # -- checks ---------------------------------------------------------------------------------
 
     def _validate(self) -> None:
         if self.lifespan not in LIFESPAN_MODES:
             raise ValueError(f"lifespan must be one of {', '.join(LIFESPAN_MODES)}")
+        if self.interface not in INTERFACES:
+            raise ValueError(f"interface must be one of {', '.join(INTERFACES)}")
+        for name, known in IMPLEMENTATIONS.items():
+            if getattr(self, name) not in known:
+                raise ValueError(
+                    f"{name}={getattr(self, name)!r}: casgi has one implementation of its own; "
+                    f"accepted for uvicorn's sake are {', '.join(known)}"
+                )
+        if self.log_format not in LOG_FORMATS:
+            raise ValueError(f"log_format must be one of {', '.join(LOG_FORMATS)}")
+        accesslog.compile_format(self.access_log_format or "")
         if self.js_profile not in JS_PROFILES:
             raise ValueError(f"js_profile must be one of {', '.join(JS_PROFILES)}")
         if self.no_js and self.js:
@@ -210,6 +264,11 @@ class Config:
             ("timeout_body", 0),
             ("timeout_write", 0),
             ("timeout_graceful_shutdown", 0),
+            ("timeout_notify", 0),
+            ("timeout_worker_healthcheck", 0),
+            ("max_worker_lifetime", 0),
+            ("max_worker_rss", 1),
+            ("reload_delay", 0),
             ("limit_concurrency", 1),
             ("limit_max_requests", 1),
             ("limit_max_requests_jitter", 0),
@@ -232,22 +291,65 @@ class Config:
 
     def configure_logging(self) -> None:
         """Sets up logging in this process (see :func:`asgiserver.logs.configure`)."""
-        logs.configure(self.log_config, self.log_level, self.access_log, self.use_colors)
+        logs.configure(
+            self.log_config, self.log_level, self.access_log, self.use_colors, self._log_lines()
+        )
+
+    def _log_lines(self) -> Literal["text", "json", "message"]:
+        """How the built-in configuration makes its lines; "message": the access log's by its own
+        format."""
+        if self.log_format == "json":
+            return "json"
+        return "message" if self.records_exchanges else "text"
 
     @property
-    def asgi_version(self) -> Literal["2.0", "3.0"]:
-        """The ASGI version that the application speaks."""
-        return "2.0" if self.interface == "asgi2" else "3.0"
+    def records_exchanges(self) -> bool:
+        """Whether access lines are made by accesslog.py; otherwise they are the core's."""
+        own = self.access_log_format not in (None, accesslog.UVICORN_FORMAT)
+        return self.access_log and (own or self.log_format == "json")
+
+    def _prepare_reload(self, dirs: Any, includes: Any, excludes: Any) -> None:
+        if self.should_reload:
+            if find_spec("watchfiles") is None:
+                raise ValueError("reload needs watchfiles (pip install watchfiles)")
+            if self.workers > 1:
+                logger.warning('"workers" flag is ignored when reloading is enabled.')
+                self.workers = 1
+            self.watched = Watched(dirs, includes, excludes, self.js)
+            if self.watched.missing:
+                logger.warning("Not a folder, so not watched: %s", ", ".join(self.watched.missing))
+        elif dirs or includes or excludes:
+            logger.warning(
+                "Current configuration will not reload as not all conditions are met, please refer "
+                "to documentation."
+            )
+
+    @property
+    def reload_dirs(self) -> list[Path]:
+        """As uvicorn's: the folders that are watched."""
+        return self.watched.dirs if self.watched is not None else []
+
+    @property
+    def reload_includes(self) -> list[str]:
+        """As uvicorn's: glob patterns of files that are watched."""
+        return self.watched.includes if self.watched is not None else []
+
+    @property
+    def reload_excludes(self) -> list[str]:
+        """As uvicorn's: glob patterns of files that are not."""
+        return self.watched.excludes if self.watched is not None else []
 
     @property
     def use_subprocess(self) -> bool:
-        """Whether run() starts a supervisor with worker processes."""
-        return self.workers > 1
+        """Whether run() starts a supervisor with worker processes: where there are several, and
+        where one is to be replaced."""
+        limits = (self.limit_max_requests, self.max_worker_lifetime, self.max_worker_rss)
+        return self.reload or self.workers > 1 or any(limit is not None for limit in limits)
 
     @property
     def should_reload(self) -> bool:
-        """Always False: for code that asks uvicorn's Config."""
-        return False
+        """Whether a changed file restarts the application, which only an import string allows."""
+        return self.reload and isinstance(self.app, str)
 
     @property
     def max_requests(self) -> int | None:
@@ -291,11 +393,13 @@ class Config:
             ) from error
         app = self._made_by_factory(app, name)
         try:
-            self.interface = importer.interface_of(app)
+            app, self.asgi_version = importer.adapt(app, self.interface)
         except importer.ImportFromStringError as error:
             raise StartupError(f'Error loading ASGI app "{name}". {error}') from None
-        if self.interface == "asgi2":
-            app = importer.ASGI2Adapter(app)
+        access = logging.getLogger("asgiserver.access")
+        if self.records_exchanges and access.hasHandlers():
+            line = accesslog.compile_format(self.access_log_format or accesslog.UVICORN_FORMAT)
+            app = accesslog.Recorder(app, line, logs.ExchangeLog(access))
         if logging.getLogger("asgiserver.asgi").isEnabledFor(TRACE_LEVEL):
             app = logs.TraceMessages(app)
         self.loaded_app = app
@@ -309,7 +413,7 @@ class Config:
         if not self.factory:
             if not importer.is_factory(app):
                 return app
-            logging.getLogger("asgiserver.error").warning(
+            logger.warning(
                 "ASGI app factory detected. Using it, but please consider setting the --factory "
                 "flag explicitly."
             )
@@ -331,9 +435,14 @@ class Config:
         """The sockets to serve on, bound but not yet listening: a host name may stand for several
         addresses; port 0 is chosen once and used for all of them.
 
+        A process that was started to take over from another gets that one's sockets.
+
         Raises:
             StartupError: none could be bound.
         """
+        inherited = handover.inherited_sockets()
+        if inherited:
+            return inherited
         if self.uds is not None:
             return [_bind_unix(self.uds)]
         if self.fd is not None:

@@ -13,7 +13,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
-Interface = Literal["asgi3", "asgi2"]
+Interface = Literal["asgi3", "asgi2", "wsgi"]
 
 
 class ImportFromStringError(Exception):
@@ -80,10 +80,10 @@ def is_factory(app: Any) -> bool:
 
 
 def interface_of(app: Any) -> Interface:
-    """Which ASGI generation ``app`` speaks.
+    """Which interface ``app`` has, by its arguments: ASGI 3, ASGI 2 or WSGI.
 
     Raises:
-        ImportFromStringError: it is not callable, or its arguments fit neither generation.
+        ImportFromStringError: it is not callable, or its arguments fit none of them.
     """
     if not callable(app):
         raise ImportFromStringError(f"The application is not callable: {app!r}.")
@@ -96,13 +96,36 @@ def interface_of(app: Any) -> Interface:
     if accepts(app, 1):
         return "asgi2"
     if accepts(app, 2):
-        raise ImportFromStringError(
-            "The application takes two arguments, as WSGI applications do: wrap it in "
-            "a2wsgi.WSGIMiddleware."
-        )
+        return "wsgi"
     raise ImportFromStringError(
         "The application is not an ASGI application: it does not take (scope, receive, send)."
     )
+
+
+def adapt(app: Any, interface: Interface | Literal["auto"]) -> tuple[Any, Literal["2.0", "3.0"]]:
+    """The application as ASGI 3, and the version of ASGI that it speaks itself.
+
+    Args:
+        app: the application.
+        interface: what it is; "auto" finds out.
+
+    Raises:
+        ImportFromStringError: it is none that can be served, or WSGI without a2wsgi installed.
+    """
+    kind = interface_of(app) if interface == "auto" else interface
+    if not callable(app):
+        raise ImportFromStringError(f"The application is not callable: {app!r}.")
+    if kind == "asgi2":
+        return ASGI2Adapter(app), "2.0"
+    if kind == "wsgi":
+        try:
+            from a2wsgi import WSGIMiddleware
+        except ImportError:
+            raise ImportFromStringError(
+                "A WSGI application needs a2wsgi (pip install a2wsgi)."
+            ) from None
+        return WSGIMiddleware(app), "3.0"
+    return app, "3.0"
 
 
 class ASGI2Adapter:
@@ -112,5 +135,6 @@ class ASGI2Adapter:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["asgi"] = {**scope.get("asgi", {}), "version": "2.0"}
         instance = self.app(scope)
         await instance(receive, send)

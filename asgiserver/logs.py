@@ -12,9 +12,17 @@ import http
 import json
 import logging
 import logging.config
+import os
 import sys
+import time
+from configparser import RawConfigParser
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
+
+from .accesslog import UVICORN_FORMAT, Exchange
+
+LogConfig = dict[str, Any] | str | os.PathLike[str] | RawConfigParser | IO[Any] | None
 
 TRACE_LEVEL = 5
 
@@ -27,7 +35,7 @@ LOG_LEVELS: dict[str, int] = {
     "trace": TRACE_LEVEL,
 }
 
-_ACCESS_FORMAT = '%(levelprefix)s %(client_addr)s - "%(request_line)s" %(status_code)s'
+_ACCESS_FORMAT = UVICORN_FORMAT
 
 LOGGING_CONFIG: dict[str, Any] = {
     "version": 1,
@@ -138,6 +146,9 @@ class AccessFormatter(DefaultFormatter):
 
     def extend(self, record: logging.LogRecord) -> None:
         args = record.args
+        if isinstance(record.msg, Exchange):
+            seen = record.msg
+            args = (seen.client_addr, seen.method, seen.path, seen.protocol[5:], seen.status)
         if not isinstance(args, tuple) or len(args) != 5:
             return
         client_addr, method, path, http_version, status = args
@@ -149,6 +160,56 @@ class AccessFormatter(DefaultFormatter):
             request_line=request_line,
             status_code=status_text(int(str(status)), self.use_colors),
         )
+
+
+_encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
+
+
+class LineFormatter(logging.Formatter):
+    """The message alone: of an access record, the line in its own format."""
+
+    def __init__(self) -> None:
+        super().__init__("%(message)s")
+
+    def exchange_line(self, exchange: Exchange) -> str:
+        """What format() gives for a record of this exchange."""
+        return str(exchange)
+
+
+class JSONFormatter(logging.Formatter):
+    """One JSON object a line: time (UTC), level, logger, message; of an access record the parts of
+    its exchange in place of the message; and whatever ``extra`` holds.
+    """
+
+    _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
+
+    def exchange_line(self, exchange: Exchange) -> str:
+        """What format() gives for a record of this exchange, made now."""
+        line = self._head(time.time(), "INFO", "asgiserver.access", exchange.pid)
+        return _encode(line | exchange.fields())
+
+    @staticmethod
+    def _head(at: float, level: str, logger: str, pid: int | None) -> dict[str, Any]:
+        written = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
+        return {
+            "time": written.replace("+00:00", "Z"),
+            "level": level.lower(),
+            "logger": logger,
+            "pid": pid,
+        }
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = self._head(record.created, record.levelname, record.name, record.process)
+        if isinstance(record.msg, Exchange):
+            line |= record.msg.fields()
+        else:
+            line["message"] = record.getMessage().rstrip()
+        line |= {name: value for name, value in vars(record).items() if name not in self._OWN}
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        if record.stack_info:
+            line["stack"] = self.formatStack(record.stack_info)
+        return _encode(line)
 
 
 class AccessLog:
@@ -189,52 +250,92 @@ class AccessLog:
             self._logger.info(fmt, client, method, path, http_version, status)
 
     def _plain_handler(self) -> logging.StreamHandler[Any] | None:
-        logger = self._logger
-        if len(logger.handlers) != 1 or logger.propagate or logger.filters:
-            return None
-        handler = logger.handlers[0]
-        formatter = handler.formatter
-        if (
-            type(handler) is logging.StreamHandler
-            and type(formatter) is AccessFormatter
-            and formatter._fmt == _ACCESS_FORMAT
-            and not handler.filters
-            and handler.level <= logging.INFO
-            and logger.isEnabledFor(logging.INFO)
-        ):
+        handler = only_stream_handler(self._logger)
+        formatter = handler.formatter if handler is not None else None
+        if type(formatter) is AccessFormatter and formatter._fmt == _ACCESS_FORMAT:
             return handler
         return None
 
 
+class ExchangeLog:
+    """Logs the exchanges of accesslog.py: straight to the stream where nothing but our own
+    configuration is there, as AccessLog does.
+    """
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger
+
+    def __call__(self, exchange: Exchange) -> None:
+        handler = only_stream_handler(self._logger)
+        formatter = handler.formatter if handler is not None else None
+        if handler is None or type(formatter) not in (LineFormatter, JSONFormatter):
+            self._logger.info(exchange)
+            return
+        try:
+            line: str = formatter.exchange_line(exchange)  # type: ignore[union-attr]
+            with handler.lock:  # type: ignore[union-attr]
+                handler.stream.write(line + "\n")
+                handler.stream.flush()
+        except Exception:
+            self._logger.info(exchange)
+
+
+def only_stream_handler(logger: logging.Logger) -> logging.StreamHandler[Any] | None:
+    """The logger's handler, where one plain StreamHandler is all that a record of level INFO would
+    meet: then it need not be made."""
+    if len(logger.handlers) != 1 or logger.propagate or logger.filters:
+        return None
+    handler = logger.handlers[0]
+    if (
+        type(handler) is logging.StreamHandler
+        and not handler.filters
+        and handler.level <= logging.INFO
+        and logger.isEnabledFor(logging.INFO)
+    ):
+        return handler
+    return None
+
+
 def configure(
-    log_config: dict[str, Any] | str | Path | None,
+    log_config: LogConfig,
     log_level: str | int | None,
     access_log: bool,
     use_colors: bool | None,
+    lines: Literal["text", "json", "message"] = "text",
 ) -> None:
     """Sets up logging for this process.
 
     Args:
-        log_config: a dictConfig, the path of a .json, .yaml/.yml or .ini file, or None to leave
-            logging as the application made it.
+        log_config: a dictConfig, the path of a .json, .yaml/.yml or .ini file, an open .ini file
+            or its parser, or None to leave logging as the application made it.
         log_level: overrides the level of our loggers; a name of ``LOG_LEVELS`` or a number.
         access_log: False takes the access logger's handlers away.
         use_colors: overrides the formatters' ``use_colors`` in a dict that has ours.
+        lines: other formatters in a dict that has ours: all "json", or the access lines by their
+            "message" alone.
 
     Raises:
         OSError, ValueError: the file cannot be read or is not a logging configuration.
     """
     logging.addLevelName(TRACE_LEVEL, "TRACE")
     if isinstance(log_config, dict):
+        log_config = copy.deepcopy(log_config)
+        formatters = log_config.get("formatters", {})
+        for name in ("default", "access"):
+            if lines == "json" and name in formatters:
+                formatters[name] = {"()": "asgiserver.logs.JSONFormatter"}
+        if lines == "message" and "access" in formatters:
+            formatters["access"] = {"()": "asgiserver.logs.LineFormatter"}
         if use_colors is not None:
-            log_config = copy.deepcopy(log_config)
             for name in ("default", "access"):
                 formatter = log_config.get("formatters", {}).get(name)
                 if formatter is not None and "use_colors" in formatter:
                     formatter["use_colors"] = use_colors
         logging.config.dictConfig(log_config)
-    elif log_config is not None:
+    elif isinstance(log_config, str | os.PathLike):
         _configure_from_file(Path(log_config))
+    elif log_config is not None:
+        logging.config.fileConfig(log_config, disable_existing_loggers=False)
 
     if log_level is not None:
         level = level_number(log_level)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
+import contextvars
 import gc
 import logging
 import mmap
@@ -28,10 +29,11 @@ from collections.abc import Awaitable, Iterator
 from types import FrameType
 from typing import Any, NoReturn
 
-from . import js
+from . import handover, js
 from .config import STARTUP_FAILURE, Config, StartupError, address_text
 from .lifespan import Lifespan
 from .logs import LOG_LEVELS, AccessLog, paint
+from .reload import has_loaded, run_apart
 
 logger = logging.getLogger("asgiserver.error")
 access_logger = logging.getLogger("asgiserver.access")
@@ -238,14 +240,22 @@ class Server:
     def announce(self) -> None:
         """Logs where the server can be reached."""
         log_addresses(self.config, [sock for server in self.servers for sock in server.sockets])
+        handover.accept()
 
     async def main_loop(self) -> None:
-        """Returns when should_exit is set."""
+        """Returns when should_exit is set; calls callback_notify every timeout_notify seconds."""
         changed = self._changed
         assert changed is not None
+        notify = self.config.callback_notify
         while not self.should_exit:
             changed.clear()
-            await changed.wait()
+            if notify is None:
+                await changed.wait()
+                continue
+            try:
+                await asyncio.wait_for(changed.wait(), self.config.timeout_notify)
+            except TimeoutError:
+                await notify()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stops listening, lets requests finish, runs lifespan shutdown, closes the context."""
@@ -368,7 +378,9 @@ class Server:
         if self.loads is not None:
             settings["loads"], settings["load_index"] = self.loads
         loop: Any = self._loop
-        return _core.Server(loop, config.loaded_app, settings)
+        # The core copies the context it is made in for each request.
+        context = contextvars.Context() if config.reset_contextvars else contextvars.copy_context()
+        return context.run(_core.Server, loop, config.loaded_app, settings)
 
     def _bind(self) -> list[socket.socket]:
         sockets = self.config.bind_sockets()
@@ -449,8 +461,9 @@ def log_addresses(config: Config, sockets: list[socket.socket]) -> None:
 
 
 def access_log(config: Config) -> Any:
-    """The function that the core calls for each answered request; None when nobody listens."""
-    if not config.access_log or not access_logger.hasHandlers():
+    """The function that the core calls for each answered request; None when nobody listens, or
+    the lines are made elsewhere."""
+    if not config.access_log or config.records_exchanges or not access_logger.hasHandlers():
         return None
     return AccessLog(access_logger)
 
@@ -500,18 +513,29 @@ def run(app: Any, **settings: Any) -> None:
 
 def run_config(config: Config) -> None:
     """As run(), with the settings made already."""
-    if config.use_subprocess:
-        from .supervisor import Supervisor
-
-        code = Supervisor(config).run()
+    if config.reload and not config.should_reload:
+        logger.warning("You must pass the application as an import string to enable 'reload'.")
+        sys.exit(STARTUP_FAILURE)
+    main_thread = threading.current_thread() is threading.main_thread()
+    if config.use_subprocess and (main_thread or config.reload or config.workers > 1):
+        code = _supervise(config)
         if code:
             sys.exit(code)
         return
     server = Server(config)
-    server.owns_process = threading.current_thread() is threading.main_thread()
+    server.owns_process = main_thread
     try:
         server.run()
     except KeyboardInterrupt:
         pass
     if server.startup_error is not None:
         sys.exit(STARTUP_FAILURE)
+
+
+def _supervise(config: Config) -> int:
+    """Runs worker processes. Returns the exit code."""
+    from .supervisor import Supervisor
+
+    if config.watched is not None and has_loaded(config.watched):
+        return run_apart(config)
+    return Supervisor(config).run()

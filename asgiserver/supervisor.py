@@ -6,7 +6,16 @@ a timeout only where something is due. It never starts V8 and imports the applic
 ``preload``, so a fork copies a small and quiet process.
 
 Signals: SIGTERM, SIGINT stop (a second one forces), SIGHUP replaces the workers one by one, each
-successor ready before its predecessor drains, SIGTTIN and SIGTTOU add and remove a worker.
+successor ready before its predecessor drains, SIGTTIN and SIGTTOU add and remove a worker,
+SIGUSR2 starts another supervisor that takes the sockets over (handover.py).
+
+A worker is replaced in the same way when it has answered its share of requests, has lived or grown
+beyond its limits, or its loop is blocked (vitals.py): a look at all workers every so often, only
+where one of these limits is set, sees that.
+
+With --reload a change does what nobody wants in production: the worker stops accepting at once and
+its successor starts at the same time. Clients wait in the sockets' queue until that is ready, so
+none is refused, and none gets an answer of the old code.
 
 A worker's life: starting -> ready -> draining; it is current in its slot from the start (or, a
 successor, from the moment it is ready) until it drains or dies. Every worker in ``_workers`` is a
@@ -27,13 +36,16 @@ import socket
 import threading
 import time
 import traceback
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from . import js
+from . import handover, js
 from .config import STARTUP_FAILURE, Config, StartupError
 from .logs import paint
+from .reload import Watcher, forget_bytecode
 from .server import SAME_SIGNAL, flush_output, log_addresses, unlink_unix_socket
+from .vitals import DUMP_SIGNAL, Pulses, Watchdog, resident_bytes, sleeps
 from .worker import FAILED, LIMIT, READY, worker_main
 
 logger = logging.getLogger("asgiserver.error")
@@ -44,17 +56,25 @@ SIGNALS = (
     signal.SIGHUP,
     signal.SIGTTIN,
     signal.SIGTTOU,
+    signal.SIGUSR2,
     signal.SIGCHLD,
 )
 
 BACK_OFF = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 """Seconds before a slot's next start, by the number of failures in a row."""
+NEVER = float("inf")
 SETTLED = 10.0
 """Seconds of service after which a worker's death is no longer counted as one in a row."""
 KILL_AFTER_DRAIN = 10.0
 """Seconds beyond timeout_graceful_shutdown after which a draining worker is killed."""
 KILL_AFTER_FORCE = 3.0
 """Seconds from a forced stop to SIGKILL."""
+DUMP_TIME = 0.3
+"""Seconds that a worker has to write its threads' stacks."""
+CHECKUP_AT_MOST = 1.25
+"""Seconds between two looks at the workers' health; less where the patience is short."""
+RELOAD_GRACE = 2.0
+"""Seconds that requests of the old code have after a reload."""
 
 
 ABSENT = b"\xff" * 4
@@ -76,9 +96,13 @@ class Worker:
         channel: our end of its channel, -1 when closed.
         generation: the rolling restart it belongs to.
         load_index: its entry in the table of connections.
-        deadline: when it is killed, if ever.
+        escalation: signals that are still to be sent to it, with their times, the next one last.
         failure: what it said about a failed start.
-        limit_reached: it asked for a successor.
+        retiring: it gets a successor.
+        line: its line of the pulses' page.
+        stacks: descriptor of the file that its threads' stacks are written to.
+        watchdog: what was seen of its pulse, where that matters.
+        dump_due: when its threads' stacks are to be read.
     """
 
     pid: int
@@ -87,9 +111,13 @@ class Worker:
     load_index: int
     state: State = State.STARTING
     ready_at: float = 0.0
-    deadline: float | None = None
+    escalation: list[tuple[float, int]] = field(default_factory=list)
     failure: bytes | None = None
-    limit_reached: bool = False
+    retiring: bool = False
+    line: int | None = None
+    stacks: int = -1
+    watchdog: Watchdog | None = None
+    dump_due: float | None = None
 
 
 @dataclass(eq=False)
@@ -122,11 +150,18 @@ class Supervisor:
     Args:
         config: the settings.
         sockets: bound sockets to serve on, in place of the settings' address.
+        lifeline: descriptor whose end means that the process which asked for this one is gone.
     """
 
-    def __init__(self, config: Config, sockets: list[socket.socket] | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        sockets: list[socket.socket] | None = None,
+        lifeline: int | None = None,
+    ) -> None:
         self.config = config
         self._given = sockets
+        self._parents_lifeline = lifeline
         self._sockets: list[socket.socket] = []
         self._slots: list[Slot] = [Slot() for _ in range(config.workers)]
         self._workers: dict[int, Worker] = {}
@@ -143,6 +178,12 @@ class Supervisor:
         self._signal_pipe = (-1, -1)
         self._lifeline = (-1, -1)
         self._unlink: tuple[str, int] | None = None
+        self._pulses = Pulses()
+        self._checkup_at = NEVER
+        self._handover: handover.Handover | None = None
+        self._watcher: Watcher | None = None
+        self._reload_due: float | None = None
+        self._reloaded_at = float("-inf")
 
     def run(self) -> int:
         """Supervises until told to stop and every worker has ended. Returns the exit code.
@@ -158,10 +199,18 @@ class Supervisor:
             logger.error("%s", error)
             return STARTUP_FAILURE
         former = self._take_signals()
+        if self._parents_lifeline is not None:
+            self._selector.register(
+                self._parents_lifeline, selectors.EVENT_READ, self._on_parent_gone
+            )
         try:
+            if self.config.watched is not None:
+                self._start_watcher()
             self._loop()
         finally:
             self._kill_all()
+            if self._watcher is not None:
+                self._watcher.stop()
             self._close_sockets()
             self._release_signals(former)
             self._selector.close()
@@ -217,7 +266,7 @@ class Supervisor:
         os.set_blocking(write, False)
         handlers = {int(sig): signal.signal(sig, _no_action) for sig in SIGNALS}
         wakeup = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
-        self._selector.register(read, selectors.EVENT_READ, None)
+        self._selector.register(read, selectors.EVENT_READ, self._on_signals)
         return wakeup, handlers
 
     def _release_signals(self, former: tuple[int, dict[int, Any]]) -> None:
@@ -232,26 +281,30 @@ class Supervisor:
 
     def _loop(self) -> None:
         while True:
-            self._kill_overdue()
+            self._escalate()
             if not self._stopping:
+                self._reload_if_due()
+                self._check_up()
                 self._start_due()
             if self._stopping and not self._workers:
                 return
             for key, _ in self._selector.select(self._timeout()):
-                if key.data is None:
-                    self._on_signals()
-                else:
-                    self._on_channel(key.data)
+                # Closed by what came before it in this batch: nothing to read.
+                if key.fileobj in self._selector.get_map():
+                    key.data()
             self._reap()
 
     def _timeout(self) -> float | None:
         """Seconds until something is due, None: only an event can bring news."""
-        due = [w.deadline for w in self._workers.values() if w.deadline is not None]
+        due = [w.escalation[-1][0] for w in self._workers.values() if w.escalation]
         if not self._stopping:
             due += [slot.not_before for slot in self._slots if self._wants_start(slot)]
-        if not due:
-            return None
-        return max(0.0, min(due) - time.monotonic())
+            due += [w.dump_due for w in self._workers.values() if w.dump_due is not None]
+            due.append(self._checkup_at)
+            if self._reload_due is not None:
+                due.append(self._reload_due)
+        earliest = min(due, default=NEVER)
+        return None if earliest == NEVER else max(0.0, earliest - time.monotonic())
 
     def _on_signals(self) -> None:
         try:
@@ -269,18 +322,22 @@ class Supervisor:
                 logger.info("Received SIGTTIN: %d workers", len(self._slots))
             elif number == signal.SIGTTOU and not self._stopping:
                 self._remove_slot()
+            elif number == signal.SIGUSR2 and not self._stopping:
+                self._start_handover()
 
     def _on_exit_signal(self) -> None:
         now = time.monotonic()
         if not self._stopping:
             logger.info("Received a signal to stop: workers finish their requests")
             self._stop_signal_at = now
+            if self._handover is not None:
+                self._handover.abandon()
             self._stop(0)
         elif not self._forced and now - self._stop_signal_at >= SAME_SIGNAL:
             logger.warning("Received a second signal: stopping at once")
             self._forced = True
             for worker in self._workers.values():
-                worker.deadline = now + KILL_AFTER_FORCE
+                worker.escalation = [(now + KILL_AFTER_FORCE, signal.SIGKILL)]
                 self._signal(worker, signal.SIGQUIT)
 
     def _stop(self, code: int) -> None:
@@ -311,7 +368,7 @@ class Supervisor:
         return (
             self._complete
             and slot.current.state is State.READY
-            and (slot.current.generation < self._generation or slot.current.limit_reached)
+            and (slot.current.generation < self._generation or slot.current.retiring)
             and not any(other.successor is not None for other in self._slots)
         )
 
@@ -324,54 +381,125 @@ class Supervisor:
 
     def _start(self, slot: Slot) -> None:
         read, write = os.pipe()
+        stacks = os.memfd_create("casgi-stacks")
+        line = self._pulses.take()
+        pulse = None if line is None else self._pulses.buffer(line)
+
         taken = {worker.load_index for worker in self._workers.values()}
         load_index = next(i for i in itertools.count() if i not in taken)
-        flush_output()
-        # A signal between fork and the child's own handlers would be taken for the parent's.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-        try:
-            pid = os.fork()
-            if pid == 0:
-                self._become_worker(read, write, mask, load_index)
-        except OSError as error:
-            os.close(read)
-            os.close(write)
-            self._start_failed(slot, f"Cannot fork a worker: {error.strerror}.", fatal=False)
-            return
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        os.close(write)
-        worker = Worker(pid=pid, channel=read, generation=self._generation, load_index=load_index)
-        self._workers[pid] = worker
-        if slot.current is None:
-            slot.current = worker
-        else:
-            slot.successor = worker
-        self._selector.register(read, selectors.EVENT_READ, worker)
 
-    def _become_worker(self, read: int, write: int, mask: set[int], load_index: int) -> NoReturn:
-        """The child's first steps: nothing of the parent's stays but the sockets."""
-        try:
-            signal.set_wakeup_fd(-1)
-            for sig in SIGNALS:
-                signal.signal(sig, signal.SIG_DFL)
+        def become_worker() -> NoReturn:
+            os.close(read)
             # A terminal sends these to the whole group, and they are the supervisor's. A handler
             # rather than SIG_IGN, which the application's own children would inherit.
             signal.signal(signal.SIGINT, _no_action)
             signal.signal(signal.SIGHUP, _no_action)
             # SIGQUIT's default would leave a core file behind.
             signal.signal(signal.SIGQUIT, _exit_at_once)
+            loads = (self._loads, load_index)
+            worker_main(self.config, self._sockets, write, self._lifeline[0], loads, pulse, stacks)
+
+        try:
+            pid = self._fork(become_worker)
+        except OSError as error:
+            os.close(read)
+            os.close(stacks)
+            self._pulses.give_back(line)
+            self._start_failed(slot, f"Cannot fork a worker: {error.strerror}.", fatal=False)
+            return
+        finally:
+            os.close(write)
+        worker = Worker(pid, read, self._generation, load_index, line=line, stacks=stacks)
+        self._workers[pid] = worker
+        if slot.current is None:
+            slot.current = worker
+        else:
+            slot.successor = worker
+        self._selector.register(read, selectors.EVENT_READ, lambda: self._on_channel(worker))
+
+    def _fork(self, body: Callable[[], NoReturn]) -> int:
+        """Forks a child that runs ``body`` with ordinary signal handling, and with no descriptor
+        of the supervisor's own. Returns its process id.
+
+        Raises:
+            OSError: no process can be had.
+        """
+        flush_output()
+        # A signal between fork and the child's own handlers would be taken for the parent's.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        try:
+            pid = os.fork()
+            if pid == 0:
+                self._become_child(body, mask)
+            return pid
+        finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+    def _become_child(self, body: Callable[[], NoReturn], mask: set[int]) -> NoReturn:
+        try:
+            signal.set_wakeup_fd(-1)
+            for sig in SIGNALS:
+                signal.signal(sig, signal.SIG_DFL)
             for key in list(self._selector.get_map().values()):
                 os.close(key.fd)
-            for fd in (read, self._signal_pipe[1], self._lifeline[1]):
+            for fd in (self._signal_pipe[1], self._lifeline[1]):
                 os.close(fd)
-            loads = (self._loads, load_index)
-            worker_main(self.config, self._sockets, write, self._lifeline[0], loads)
+            for other in self._workers.values():
+                os.close(other.stacks)
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            body()
         except BaseException:
             traceback.print_exc()
         finally:
             os._exit(1)
+
+    # -- reloading ------------------------------------------------------------------------------
+
+    def _start_watcher(self) -> None:
+        assert self.config.watched is not None
+        self._watcher = watcher = Watcher(self.config.watched)
+        pipe = watcher.start(self._fork, self._sockets)
+        self._selector.register(pipe, selectors.EVENT_READ, self._on_watcher)
+
+    def _on_watcher(self) -> None:
+        assert self._watcher is not None
+        changed = self._watcher.read()
+        if changed is None:
+            self._selector.unregister(self._watcher.pipe)
+            self._watcher.stop()
+            self._watcher = None
+            if not self._stopping:
+                logger.error("The watching process has ended: no more reloading")
+        elif changed and not self._stopping:
+            for path in changed:
+                forget_bytecode(path)
+            names = ", ".join(repr(os.path.relpath(path)) for path in changed)
+            logger.warning("WatchFiles detected changes in %s. Reloading...", names)
+            if self._reload_due is None:
+                self._reload_due = self._reloaded_at + self.config.reload_delay
+
+    def _reload_if_due(self) -> None:
+        now = time.monotonic()
+        if self._reload_due is None or now < self._reload_due:
+            return
+        self._reload_due, self._reloaded_at = None, now
+        for slot in self._slots:
+            for worker in (slot.current, slot.successor):
+                if worker is not None:
+                    self._drain(worker)
+                    worker.escalation = [
+                        (now + RELOAD_GRACE + KILL_AFTER_FORCE, signal.SIGKILL),
+                        (now + RELOAD_GRACE, signal.SIGQUIT),
+                    ]
+            slot.current = slot.successor = None
+            slot.failures, slot.not_before = 0, now
+
+    def _on_parent_gone(self) -> None:
+        assert self._parents_lifeline is not None
+        self._selector.unregister(self._parents_lifeline)
+        if not self._stopping:
+            logger.error("The parent process is gone: stopping")
+            self._stop(0)
 
     # -- what workers say -----------------------------------------------------------------------
 
@@ -393,7 +521,7 @@ class Supervisor:
             if message == READY:
                 self._on_ready(worker)
             elif message == LIMIT:
-                worker.limit_reached = True
+                worker.retiring = True
                 logger.info("Worker [%d] has reached its request limit", worker.pid)
 
     def _close_channel(self, worker: Worker) -> None:
@@ -406,7 +534,13 @@ class Supervisor:
         if worker.state is not State.STARTING:
             return
         worker.state = State.READY
-        worker.ready_at = time.monotonic()
+        worker.ready_at = now = time.monotonic()
+        patience = self.config.timeout_worker_healthcheck
+        # Not while somebody develops: a breakpoint blocks the loop too.
+        if patience and worker.line is not None and self.config.watched is None:
+            worker.watchdog = Watchdog(patience)
+        if self._needs_checkups():
+            self._checkup_at = min(self._checkup_at, now + self._checkup_period())
         if self._complete:
             logger.info("Worker [%d] is ready", worker.pid)
         for slot in self._slots:
@@ -419,6 +553,100 @@ class Supervisor:
         ):
             self._complete = True
             log_addresses(self.config, self._sockets)
+            handover.accept()
+
+    # -- health ---------------------------------------------------------------------------------
+
+    def _needs_checkups(self) -> bool:
+        config = self.config
+        return (
+            config.max_worker_lifetime is not None
+            or config.max_worker_rss is not None
+            or any(worker.watchdog is not None for worker in self._workers.values())
+        )
+
+    def _checkup_period(self) -> float:
+        limits = (self.config.timeout_worker_healthcheck, self.config.max_worker_lifetime)
+        return max(0.02, min([CHECKUP_AT_MOST, *(limit / 4 for limit in limits if limit)]))
+
+    def _check_up(self) -> None:
+        """Finds workers that are to be replaced."""
+        now = time.monotonic()
+        for worker in self._workers.values():
+            if worker.dump_due is not None and worker.dump_due <= now:
+                self._on_stacks(worker)
+        if now < self._checkup_at:
+            return
+        period = self._checkup_period()
+        # After a suspension of the whole group the others have had no time either.
+        was_away = now - self._checkup_at > 2 * period
+        self._checkup_at = now + period if self._needs_checkups() else NEVER
+        for worker in list(self._workers.values()):
+            if worker.state is State.READY and not worker.retiring and worker.dump_due is None:
+                if was_away and worker.watchdog is not None:
+                    worker.watchdog.forget()
+                self._examine(worker, now)
+
+    def _examine(self, worker: Worker, now: float) -> None:
+        lifetime, rss = self.config.max_worker_lifetime, self.config.max_worker_rss
+        if lifetime is not None and now - worker.ready_at >= lifetime:
+            logger.info("Worker [%d] has lived for %g s: replacing it", worker.pid, lifetime)
+            worker.retiring = True
+            return
+        if rss is not None:
+            size = resident_bytes(worker.pid) / (1024 * 1024)
+            if size > rss:
+                logger.warning("Worker [%d] has grown to %.0f MB: replacing it", worker.pid, size)
+                worker.retiring = True
+                return
+        if worker.watchdog is not None and worker.line is not None:
+            pulse = self._pulses.read(worker.line)
+            blocked = worker.watchdog.blocked_for(pulse, sleeps(worker.pid), now)
+            if blocked is not None:
+                logger.error(
+                    "Worker [%d] is blocked: its event loop has not turned for %.1f s. "
+                    "Replacing it; what it is answering may still finish",
+                    worker.pid,
+                    blocked,
+                )
+                self._signal(worker, DUMP_SIGNAL)
+                worker.dump_due = now + DUMP_TIME
+
+    def _on_stacks(self, worker: Worker) -> None:
+        worker.dump_due = None
+        worker.retiring = True
+        text = os.pread(worker.stacks, 1 << 20, 0).decode("utf-8", "replace").rstrip()
+        logger.error("Stacks of worker [%d], the latest call first:\n%s", worker.pid, text)
+
+    # -- handing over ---------------------------------------------------------------------------
+
+    def _start_handover(self) -> None:
+        if self._handover is not None:
+            logger.info("Received SIGUSR2: a process to take over is being started already")
+            return
+        logger.info("Received SIGUSR2: starting a process to take over")
+        flush_output()
+        try:
+            self._handover = handover.Handover(self._sockets)
+        except OSError as error:
+            logger.error("It cannot be started: %s", error)
+            return
+        self._selector.register(self._handover.pipe, selectors.EVENT_READ, self._on_handover)
+
+    def _on_handover(self) -> None:
+        taken = self._handover
+        assert taken is not None
+        self._selector.unregister(taken.pipe)
+        self._handover = None
+        if taken.is_accepted():
+            logger.info(
+                "Process [%d] has taken over: workers finish their requests", taken.process.pid
+            )
+            self._unlink = None  # The socket file is the new process's.
+            if not self._stopping:
+                self._stop(0)
+        elif not self._stopping:
+            logger.error("The process to take over has ended: going on without")
 
     # -- ends -----------------------------------------------------------------------------------
 
@@ -439,6 +667,8 @@ class Supervisor:
                 self._on_channel(worker)
         del self._workers[worker.pid]
         self._loads[worker.load_index * 4 : worker.load_index * 4 + 4] = ABSENT
+        self._pulses.give_back(worker.line)
+        os.close(worker.stacks)
         slot = next((s for s in self._slots if worker in (s.current, s.successor)), None)
         was = worker.state
         if slot is not None:
@@ -447,7 +677,8 @@ class Supervisor:
             else:
                 slot.current, slot.successor = slot.successor, None
         if slot is None or self._stopping or was is State.DRAINING:
-            if code < 0:
+            # Without handlers yet, a worker that is told to stop during its start ends by SIGTERM.
+            if code < 0 and (code != -signal.SIGTERM or worker.ready_at):
                 logger.warning("Worker [%d] %s while stopping", worker.pid, ending(code))
             return
         if was is State.STARTING:
@@ -458,7 +689,7 @@ class Supervisor:
                 fatal=bool(text),
             )
             return
-        if time.monotonic() - worker.ready_at > SETTLED or (code == 0 and worker.limit_reached):
+        if time.monotonic() - worker.ready_at > SETTLED or (code == 0 and worker.retiring):
             slot.failures = 0
         delay = slot.back_off()
         when = f"in {delay:g} s" if delay else "now"
@@ -468,6 +699,10 @@ class Supervisor:
         """A start has failed. At first, or when nobody else is left, that ends everything."""
         others = any(worker.state is not State.DRAINING for worker in self._workers.values())
         if self._stopping:
+            return
+        if self.config.watched is not None:
+            logger.error("%s\nWaiting for a change to try again.", text)
+            slot.not_before = NEVER
             return
         if not self._complete or (fatal and not others):
             logger.error("%s", text)
@@ -482,16 +717,19 @@ class Supervisor:
         worker.state = State.DRAINING
         limit = self.config.timeout_graceful_shutdown
         if limit is not None:
-            worker.deadline = time.monotonic() + limit + KILL_AFTER_DRAIN
+            end = time.monotonic() + limit + KILL_AFTER_DRAIN
+            worker.escalation = [(end, signal.SIGKILL)]
         self._signal(worker, signal.SIGTERM)
 
-    def _kill_overdue(self) -> None:
+    def _escalate(self) -> None:
+        """Sends what is due to workers that do not end."""
         now = time.monotonic()
         for worker in self._workers.values():
-            if worker.deadline is not None and worker.deadline <= now:
-                logger.error("Worker [%d] does not end: killing it", worker.pid)
-                worker.deadline = None
-                self._signal(worker, signal.SIGKILL)
+            while worker.escalation and worker.escalation[-1][0] <= now:
+                _, number = worker.escalation.pop()
+                if number == signal.SIGKILL:
+                    logger.error("Worker [%d] does not end: killing it", worker.pid)
+                self._signal(worker, number)
 
     def _kill_all(self) -> None:
         """Leaves no child behind when the loop ends by an exception."""
@@ -499,6 +737,7 @@ class Supervisor:
             self._signal(worker, signal.SIGKILL)
             os.waitpid(worker.pid, 0)
             self._close_channel(worker)
+            os.close(worker.stacks)
         self._workers.clear()
 
     def _close_sockets(self) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
+import faulthandler
 import logging
 import mmap
 import os
@@ -23,10 +24,11 @@ import threading
 import traceback
 import weakref
 from collections.abc import Iterator
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from .config import STARTUP_FAILURE, Config, StartupError
 from .server import Server, flush_output
+from .vitals import DUMP_SIGNAL
 
 logger = logging.getLogger("asgiserver.error")
 
@@ -45,15 +47,25 @@ class WorkerServer(Server):
         channel: descriptor to write messages to.
         lifeline: descriptor that ends when the supervisor does.
         loads: the table of connections that all workers share, and this one's entry.
+        pulse: where the loop shows that it turns, or None.
+        stacks: descriptor of a file for the threads' stacks.
     """
 
     def __init__(
-        self, config: Config, channel: int, lifeline: int, loads: tuple[mmap.mmap, int]
+        self,
+        config: Config,
+        channel: int,
+        lifeline: int,
+        loads: tuple[mmap.mmap, int],
+        pulse: memoryview | None = None,
+        stacks: int = 2,
     ) -> None:
         super().__init__(config)
         self.loads = loads
         self._channel = channel
         self._lifeline = lifeline
+        self._pulse = pulse
+        self._stacks = stacks
         self.owns_process = True
 
     def serve_sockets(self, sockets: list[socket.socket]) -> int:
@@ -64,8 +76,11 @@ class WorkerServer(Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        loop = self._loop
+        loop: Any = self._loop
         assert loop is not None
+        loop._set_pulse(self._pulse)
+        # Written by a C signal handler: a blocked thread, or a held GIL, does not prevent it.
+        faulthandler.register(DUMP_SIGNAL, file=self._stacks, all_threads=True)
         loop.add_signal_handler(signal.SIGTERM, self._drain_on_signal)
         loop.add_signal_handler(signal.SIGQUIT, self._force_on_signal)
         loop.add_reader(self._lifeline, self._on_supervisor_gone)
@@ -116,6 +131,8 @@ def worker_main(
     channel: int,
     lifeline: int,
     loads: tuple[mmap.mmap, int],
+    pulse: memoryview | None,
+    stacks: int,
 ) -> NoReturn:
     """The whole life of a freshly forked worker. Never returns.
 
@@ -123,12 +140,13 @@ def worker_main(
         config: the settings; the application is imported here unless the supervisor has done so.
         sockets: the bound sockets shared by all workers.
         channel, lifeline: see the module's description.
-        loads: see WorkerServer.
+        loads, pulse, stacks: see WorkerServer.
     """
     forget_parents_exit_handlers()
     code = 1
     try:
-        code = WorkerServer(config, channel, lifeline, loads).serve_sockets(sockets)
+        server = WorkerServer(config, channel, lifeline, loads, pulse, stacks)
+        code = server.serve_sockets(sockets)
     except SystemExit as error:
         code = exit_code(error)
     except BaseException:

@@ -151,8 +151,9 @@ def casgi(*arguments: str, **options) -> Iterator[Casgi]:
 class Load:
     """Threads that send requests, one connection each time, until stopped."""
 
-    def __init__(self, url: str, path: str = "/", threads: int = 4) -> None:
+    def __init__(self, url: str, path: str = "/", threads: int = 4, uds: str | None = None) -> None:
         self.url = url + path
+        self.uds = uds
         self.answers = 0
         self.failures: list[str] = []
         self._lock = threading.Lock()
@@ -187,7 +188,8 @@ class Load:
 
     def _run(self) -> None:
         limits = httpx.Limits(max_keepalive_connections=0)
-        with httpx.Client(limits=limits, timeout=20, trust_env=False, verify=False) as client:
+        transport = httpx.HTTPTransport(limits=limits, uds=self.uds, verify=False)
+        with httpx.Client(transport=transport, timeout=20, trust_env=False) as client:
             while not self._stop.is_set():
                 try:
                     response = client.get(self.url)

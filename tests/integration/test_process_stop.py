@@ -8,11 +8,12 @@ import contextlib
 import os
 import signal
 import socket
+import sys
 import time
 
 import httpx
 import pytest
-from casgi_process import Load, casgi
+from casgi_process import HERE, Load, casgi
 
 MODES = pytest.mark.parametrize("workers", ["1", "2"])
 
@@ -162,8 +163,27 @@ class TestForced:
 
 
 class TestLimits:
-    def test_max_requests_ends_a_single_process(self):
-        with casgi("process_apps:app", "--limit-max-requests", "3") as server:
+    def test_max_requests_replaces_a_single_process(self):
+        """uvicorn's ends, which is an outage."""
+        with casgi("process_apps:app", "--limit-max-requests", "30") as server:
+            _, first = server.port, server.children()
+            assert len(first) == 1
+            with Load(server.url) as load:
+                server.wait_for("Finished server process")
+                load.wait_for(20)
+            assert load.failures == []
+            assert not first & server.children()
+            assert server.stop() == 0
+
+    def test_max_requests_ends_an_embedded_server(self, tmp_path):
+        script = tmp_path / "script.py"
+        script.write_text(
+            "import asgiserver, process_apps\n"
+            "config = asgiserver.Config(process_apps.app, port=0, limit_max_requests=3)\n"
+            "asgiserver.Server(config).run()\n"
+        )
+        command = (sys.executable, str(script))
+        with casgi(command=command, env={"PYTHONPATH": python_path()}) as server:
             assert [server.get().status_code for _ in range(3)] == [200] * 3
             assert server.wait() == 0
         assert "Maximum request limit of 3 exceeded. Terminating process." in server.log
@@ -198,3 +218,8 @@ def zombie(pid: int) -> bool:
             return file.read().rpartition(")")[2].split()[0] == "Z"
     except OSError:
         return True
+
+
+def python_path() -> str:
+    parts = [str(HERE), os.environ.get("PYTHONPATH", ""), str(HERE.parents[1])]
+    return os.pathsep.join(part for part in parts if part)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import inspect
 import platform
 import re
 import subprocess
@@ -13,7 +14,8 @@ import pytest
 from click.testing import CliRunner
 
 import asgiserver.server
-from asgiserver import __version__, cli
+from asgiserver import Config, __version__, cli
+from asgiserver.options import all_options
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -32,9 +34,24 @@ def invoke(monkeypatch):
     return call
 
 
-def test_defaults_are_those_of_config(invoke):
-    from asgiserver import Config
+def test_defaults_are_those_of_config():
+    signature = inspect.signature(Config).parameters
+    for option in all_options():
+        default = signature[option.name].default
+        if option.multiple:
+            assert default in (None, ()), option.name
+        elif option.name == "limit_header_bytes":
+            assert option.default == Config("m:app", log_config=None).limit_header_bytes
+        elif option.name == "app_dir":
+            # A program has its own folder on the path, a command does not.
+            assert (option.default, default) == ("", None)
+        elif option.name == "log_config":
+            assert option.default is None
+        else:
+            assert option.default == default, option.name
 
+
+def test_what_is_not_given_is_config_s_business(invoke):
     made, result = invoke("m:app")
     assert result.exit_code == 0, result.output
     plain = vars(Config("m:app", log_config=None))
@@ -54,9 +71,29 @@ def test_defaults_are_those_of_config(invoke):
         (["--preload"], "preload", True),
         (["--factory"], "factory", True),
         (["--app-dir", "src"], "app_dir", "src"),
+        (["--interface", "wsgi"], "interface", "wsgi"),
+        (["--loop", "uvloop"], "loop", "uvloop"),
+        (["--http", "httptools"], "http", "httptools"),
+        (["--ws", "wsproto"], "ws", "wsproto"),
+        (["--reset-contextvars"], "reset_contextvars", True),
+        (["--reload"], "reload", True),
+        (["--reload", "--reload-delay", "1"], "reload_delay", 1),
+        (["--reload", "--reload-dir", "."], "reload_dirs", [Path.cwd()]),
+        (["--reload", "--reload-include", "*.html"], "reload_includes", ["*.py", "*.html"]),
+        (["--h11-max-incomplete-event-size", "9999"], "limit_header_bytes", 9999),
+        (
+            ["--h11-max-incomplete-event-size", "9999", "--limit-header-bytes", "5000"],
+            "limit_header_bytes",
+            5000,
+        ),
         (["--root-path", "/api"], "root_path", "/api"),
         (["--lifespan", "off"], "lifespan", "off"),
         (["--js", "a.js", "--js", "b.js"], "js", ["a.js", "b.js"]),
+        (["--access-log-format", "%(h)s"], "access_log_format", "%(h)s"),
+        (["--log-format", "json"], "log_format", "json"),
+        (["--max-worker-lifetime", "60"], "max_worker_lifetime", 60),
+        (["--max-worker-rss", "200"], "max_worker_rss", 200),
+        (["--timeout-worker-healthcheck", "0"], "timeout_worker_healthcheck", 0),
         (["--js-profile", "bare"], "js_profile", "bare"),
         (["--js-heap-limit", "64"], "js_heap_limit", 64),
         (["--js-timeout", "250"], "js_timeout", 250),
@@ -97,7 +134,10 @@ def test_flags(invoke, arguments, name, value):
         ({"UVICORN_PORT": "82"}, "port", 82),
         ({"CASGI_PORT": "81", "UVICORN_PORT": "82"}, "port", 81),
         ({"CASGI_ACCESS_LOG": "false"}, "access_log", False),
-        ({"CASGI_JS": "a.js"}, "js", ["a.js"]),
+        ({"CASGI_JS": "a.js:b c.js"}, "js", ["a.js", "b c.js"]),
+        ({"UVICORN_HEADERS": "X:1 Y:2"}, "headers", [("X", "1"), ("Y", "2")]),
+        ({"CASGI_HEADERS": "X: a b\nY: 2"}, "headers", [("X", " a b"), ("Y", " 2")]),
+        ({"UVICORN_RELOAD": "1", "UVICORN_RELOAD_INCLUDES": "*.a *.b"}, "should_reload", True),
         ({"WEB_CONCURRENCY": "2"}, "workers", 2),
     ],
 )
@@ -105,6 +145,78 @@ def test_environment(invoke, env, name, value):
     made, result = invoke("m:app", env=env)
     assert result.exit_code == 0, result.output
     assert getattr(made, name) == value
+
+
+SETTINGS = """
+app = "m:app"
+port = 81
+timeout-keep-alive = 5
+js = "a.js"
+headers = {X-A = "1"}
+
+[log-config]
+version = 1
+disable_existing_loggers = false
+"""
+
+
+class TestSettingsFile:
+    @pytest.fixture
+    def path(self, tmp_path):
+        (tmp_path / "casgi.toml").write_text(SETTINGS)
+        return str(tmp_path / "casgi.toml")
+
+    def test_its_settings(self, invoke, path):
+        made, result = invoke("--config", path)
+        assert result.exit_code == 0, result.output
+        assert (made.app, made.port, made.timeout_keep_alive) == ("m:app", 81, 5)
+        assert made.js == ["a.js"]
+        assert made.headers == [("X-A", "1")]
+        assert made.log_config == {"version": 1, "disable_existing_loggers": False}
+
+    def test_named_by_the_environment(self, invoke, path):
+        made, _ = invoke(env={"CASGI_CONFIG": path})
+        assert made.port == 81
+
+    def test_precedence(self, invoke, path):
+        """A flag, CASGI_, UVICORN_, the file, Config's default: each beats those behind it."""
+        env = {"UVICORN_PORT": "82"}
+        assert invoke("--config", path, env=env)[0].port == 82
+        env["CASGI_PORT"] = "83"
+        assert invoke("--config", path, env=env)[0].port == 83
+        assert invoke("--config", path, "--port", "84", env=env)[0].port == 84
+        assert invoke("other:app", "--config", path)[0].app == "other:app"
+
+    def test_workers_beat_web_concurrency(self, invoke, tmp_path):
+        path = tmp_path / "casgi.toml"
+        path.write_text("workers = 3\n")
+        made, _ = invoke("m:app", "--config", str(path), env={"WEB_CONCURRENCY": "2"})
+        assert made.workers == 3
+
+    @pytest.mark.parametrize("table", ["casgi", "tool.casgi"])
+    def test_a_table_of_it(self, invoke, tmp_path, table):
+        path = tmp_path / "pyproject.toml"
+        path.write_text(f"[project]\nname = 'x'\n[{table}]\nport = 81\n")
+        assert invoke("m:app", "--config", str(path))[0].port == 81
+
+    @pytest.mark.parametrize(
+        ("text", "complaint"),
+        [
+            ("prot = 1", "there is no setting 'prot'"),
+            ("port = 'many'", "port: 'many' is not a valid integer"),
+            ("port =", "Invalid value"),
+            ("lifespan = 'maybe'", "'maybe' is not one of"),
+        ],
+    )
+    def test_mistakes(self, invoke, tmp_path, text, complaint):
+        path = tmp_path / "casgi.toml"
+        path.write_text(text)
+        made, result = invoke("m:app", "--config", str(path))
+        assert made is None
+        assert result.exit_code == 2
+        said = " ".join(result.output.replace("\u2502", " ").split())
+        assert complaint in said
+        assert "casgi.toml" in said
 
 
 def test_app_from_the_environment(invoke):
@@ -120,7 +232,9 @@ def test_app_from_the_environment(invoke):
         (["m:app", "--header", "a b:c"], "is not a token"),
         (["m:app", "--workers", "0"], "workers must be at least 1"),
         (["m:app", "--js", "a.js", "--no-js"], "exclude each other"),
-        (["m:app", "--reload"], "No such option"),
+        (["m:app", "--access-log-format", "%(x)s"], "unknown atom 'x'"),
+        (["m:app", "--loop", "trio"], "'trio' is not one of"),
+        (["m:app", "--config", "no-such.toml"], "does not exist"),
     ],
 )
 def test_wrong_usage(invoke, arguments, text):
@@ -154,7 +268,7 @@ def test_settings_page_lists_every_flag():
     rows = {}
     for line in page.splitlines():
         cells = [cell.strip() for cell in line.strip().strip("|").split(" | ")]
-        flags = re.findall(r"--[a-z][a-z-]*", cells[0])
+        flags = re.findall(r"--[a-z][a-z0-9-]*", cells[0])
         if line.startswith("| `") and flags:
             rows[flags[0]] = (cells, set(flags))
     options = {p.opts[0]: p for p in cli.main.params if p.param_type_name == "option"}

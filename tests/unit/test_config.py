@@ -6,12 +6,14 @@ from __future__ import annotations
 import os
 import socket
 import stat
+import sys
 from pathlib import Path
 
 import pytest
 
 from asgiserver import Config, StartupError
 from asgiserver.config import address_text, application_traceback, describe, encode_header
+from asgiserver.importer import ASGI2Adapter
 
 
 async def app(scope, receive, send):
@@ -74,12 +76,24 @@ class TestSettings:
     def test_uvicorn_keyword_at_a_harmless_value(self):
         config(reload=False, loop="uvloop", http="auto", ws="auto", ssl_keyfile=None)
 
-    @pytest.mark.parametrize(
-        ("name", "value"), [("reload", True), ("ssl_keyfile", "k.pem"), ("proxy_headers", True)]
-    )
-    def test_uvicorn_keyword_that_would_matter(self, name, value):
-        with pytest.raises(ValueError, match=f"{name}=.* casgi does not have"):
-            config(**{name: value})
+    @pytest.mark.parametrize("name", ["loop", "http", "ws"])
+    def test_another_implementation_is_refused(self, name):
+        with pytest.raises(ValueError, match=f"{name}='mine:Own'.* one implementation"):
+            config(**{name: "mine:Own"})
+
+    def test_reload_needs_an_import_string(self):
+        assert config("m:app", reload=True).should_reload
+        assert not config(reload=True).should_reload
+
+    def test_reload_has_one_worker(self, caplog):
+        with caplog.at_level("WARNING", logger="asgiserver.error"):
+            assert config("m:app", reload=True, workers=3).workers == 1
+        assert "ignored when reloading" in caplog.text
+
+    def test_reload_settings_without_reload(self, caplog):
+        with caplog.at_level("WARNING", logger="asgiserver.error"):
+            config("m:app", reload_dirs=["."])
+        assert "will not reload" in caplog.text
 
     def test_js_files(self):
         assert config(js="a.js").js == ["a.js"]
@@ -173,9 +187,23 @@ class TestLoad:
         assert "in failing_factory" in caught.value.detail
         assert "asgiserver/config.py" not in caught.value.detail
 
-    def test_wsgi(self):
-        with pytest.raises(StartupError, match="WSGI"):
+    @pytest.mark.parametrize("interface", ["auto", "wsgi"])
+    def test_wsgi(self, interface):
+        a2wsgi = pytest.importorskip("a2wsgi")
+        made = config(wsgi, interface=interface)
+        made.load()
+        assert isinstance(made.loaded_app, a2wsgi.WSGIMiddleware)
+
+    def test_wsgi_without_a2wsgi(self, monkeypatch):
+        monkeypatch.setitem(sys.modules, "a2wsgi", None)
+        with pytest.raises(StartupError, match="needs a2wsgi"):
             config(wsgi).load()
+
+    def test_interface_overrides_what_the_arguments_say(self):
+        made = config(lambda scope, *rest: None, interface="asgi2")
+        made.load()
+        assert made.asgi_version == "2.0"
+        assert isinstance(made.loaded_app, ASGI2Adapter)
 
     def test_missing_module(self):
         with pytest.raises(StartupError) as caught:

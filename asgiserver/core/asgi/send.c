@@ -330,7 +330,10 @@ send_message(PyObject *self, PyObject *message)
     }
     wanted = cycle->started ? own->str_response_body : own->str_response_start;
     if (!PyUnicode_Check(type) || PyUnicode_Compare(type, wanted) != 0) {
-        if (!PyErr_Occurred())
+        /* Told that the client has gone, frameworks give a stream up and answer once more. */
+        if (!PyErr_Occurred() && cycle->started && cycle->peer_closed)
+            result = Py_NewRef(own->ready);
+        else if (!PyErr_Occurred())
             PyErr_Format(PyExc_RuntimeError, "Expected ASGI message '%U', but got '%S'.", wanted,
                          type);
         goto done;

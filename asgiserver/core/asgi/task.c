@@ -140,8 +140,9 @@ finish(CycleObject *cycle, PyObject *value)
                               : cycle->ws == NULL
                                   ? "ASGI callable returned without starting response."
                                   : "ASGI callable returned without sending handshake.";
-        bool excused = cycle->ws != NULL ? cycle->peer_closed || asgi_ws_accepted(cycle)
-                                         : cycle->peer_closed && !cycle->request_over;
+        bool excused = cycle->ws != NULL
+                           ? cycle->peer_closed || asgi_ws_accepted(cycle)
+                           : cycle->peer_closed && (cycle->started || !cycle->request_over);
         if (!excused)
             asgi_server_log(server, 40, problem, NULL);
         abandon(cycle, ASGI_WS_NORMAL);

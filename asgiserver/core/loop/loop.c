@@ -7,6 +7,7 @@
  * that may block puts the GIL down, and goes on polling without it as long as the callbacks of
  * the turn needed no Python. While callbacks stay ready, polls that could not block anyway are
  * left out for up to POLL_EVERY: a chain of task steps does not pay a system call for each.
+ * pulse.h tells a supervisor which of this is going on.
  */
 #include "loop/loop_object.h"
 
@@ -136,7 +137,9 @@ asgi_loop_restore(LoopObject *loop)
     }
 #endif
     loop->head.released = NULL;
+    asgi_pulse_beat(loop->pulse, ASGI_PULSE_WAITING);
     PyEval_RestoreThread(released);
+    asgi_pulse_beat(loop->pulse, ASGI_PULSE_RUNNING);
 }
 
 /* ---- the ready queue ---- */
@@ -333,6 +336,7 @@ poll_uv(LoopObject *loop)
         uv_run(loop->head.uv, UV_RUN_NOWAIT);
     } else {
         loop->polling = 1;
+        asgi_pulse_beat(loop->pulse, ASGI_PULSE_POLLING);
         loop->head.released = PyEval_SaveThread();
         do {
             uv_run(loop->head.uv, UV_RUN_ONCE);
@@ -385,6 +389,7 @@ asgi_loop_run(LoopObject *loop)
         uint64_t now = uv_hrtime();
         size_t todo;
 
+        asgi_pulse_beat(loop->pulse, ASGI_PULSE_RUNNING);
         if (asgi_ready_length(&loop->ready) == 0 || now - loop->polled_at >= POLL_EVERY) {
             if (poll_uv(loop) < 0) {
                 return -1;
@@ -407,6 +412,7 @@ asgi_loop_run(LoopObject *loop)
         }
     }
     run_hooks(loop);
+    asgi_pulse_beat(loop->pulse, ASGI_PULSE_POLLING);
     if (loop->fatal != NULL) {
         PyObject *fatal = loop->fatal;
         loop->fatal = NULL;

@@ -621,6 +621,7 @@ PyMethodDef asgi_loop_methods[] = {
     {"_remove_reader", (PyCFunction)loop_remove_reader, METH_O, NULL},
     {"_remove_writer", (PyCFunction)loop_remove_writer, METH_O, NULL},
     {"_watched", (PyCFunction)loop_watched, METH_O, watched_doc},
+    {"_set_pulse", (PyCFunction)asgi_pulse_set, METH_O, NULL},
     {"_signals_attach", (PyCFunction)loop_signals_attach, METH_NOARGS, NULL},
     {"_signals_detach", (PyCFunction)loop_signals_detach, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},

@@ -24,6 +24,7 @@
 #include <structmember.h>
 #include <sys/types.h>
 
+#include "loop/pulse.h"
 #include "loop/reader.h"
 #include "loop/ready.h"
 #include "loop/signal.h"
@@ -56,6 +57,10 @@ struct LoopObject {
     char stopping;
     char closed;
     char debug;
+
+    asgi_pulse_t *pulse; /* own_pulse, or in pulse_view */
+    asgi_pulse_t own_pulse;
+    Py_buffer pulse_view; /* owned where its obj is not NULL */
 
     double slow_callback_duration;
     PyObject *current_handle; /* owned, debug mode only */

@@ -36,6 +36,7 @@ loop_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwar
     loop->readers.epoll = -1;
     loop->signals.read_fd = loop->signals.write_fd = loop->signals.previous_fd = -1;
     loop->slow_callback_duration = 0.1;
+    loop->pulse = &loop->own_pulse;
     loop->pid = getpid();
     if (asgi_loop_open(loop) < 0) {
         Py_DECREF(loop);

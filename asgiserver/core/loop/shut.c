@@ -156,6 +156,7 @@ asgi_loop_shut(LoopObject *loop)
     int err;
 
     loop->closed = 1;
+    asgi_pulse_drop(loop);
     Py_CLEAR(loop->self_kwargs);
     if (uv == NULL) {
         return;

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: MIT
+"""SIGUSR2: another casgi, perhaps a newer one, takes over the listening sockets.
+
+The old supervisor runs its own command again, in a new process that inherits the sockets and a
+pipe. When the new one serves, it says so through the pipe, and the old one drains. A new process
+that ends before that changes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+
+VARIABLE = "CASGI_HANDOVER"
+"""Environment variable: descriptors of the sockets, then that of the pipe, with commas between."""
+
+READY = b"R"
+
+_pipe = -1
+
+
+class Handover:
+    """A handover under way, from the old supervisor's side.
+
+    Args:
+        sockets: what is handed over.
+
+    Attributes:
+        pipe: gives READY, or nothing where the new process has ended.
+        process: the new process.
+
+    Raises:
+        OSError: the process cannot be started.
+    """
+
+    def __init__(self, sockets: list[socket.socket]) -> None:
+        self.pipe, write = os.pipe()
+        descriptors = [sock.fileno() for sock in sockets] + [write]
+        environment = {**os.environ, VARIABLE: ",".join(map(str, descriptors))}
+        try:
+            self.process = subprocess.Popen(
+                [sys.executable, *sys.orig_argv[1:]], pass_fds=descriptors, env=environment
+            )
+        except OSError:
+            os.close(self.pipe)
+            raise
+        finally:
+            os.close(write)
+
+    def is_accepted(self) -> bool:
+        """Whether the new process serves. To be called once, when ``pipe`` is readable."""
+        accepted = os.read(self.pipe, 1) == READY
+        os.close(self.pipe)
+        if accepted:
+            self.process.returncode = 0  # It goes on without us: nobody will wait for it.
+        else:
+            self.process.wait()
+        return accepted
+
+    def abandon(self) -> None:
+        """The new process is to end with this one."""
+        self.process.terminate()
+
+
+def inherited_sockets() -> list[socket.socket]:
+    """The sockets that an older process hands over; none: this one was started in another way."""
+    global _pipe
+    text = os.environ.pop(VARIABLE, "")
+    if not text:
+        return []
+    *descriptors, _pipe = map(int, text.split(","))
+    for descriptor in (*descriptors, _pipe):
+        os.set_inheritable(descriptor, False)
+    sockets = [socket.socket(fileno=descriptor) for descriptor in descriptors]
+    for sock in sockets:
+        sock.setblocking(False)
+    return sockets
+
+
+def accept() -> None:
+    """This process serves: the older one may stop."""
+    global _pipe
+    if _pipe >= 0:
+        descriptor, _pipe = _pipe, -1
+        try:
+            os.write(descriptor, READY)
+        except OSError:
+            pass  # It has ended in the meantime.
+        os.close(descriptor)
