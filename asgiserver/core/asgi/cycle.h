@@ -34,6 +34,7 @@ typedef struct CycleObject {
     PyObject *task;             /* owned while running */
     PyObject *log_client;       /* owned: for the access log, NULL without one */
     PyObject *log_path;
+    PyObject *trailers; /* owned list for the last http.request, NULL without any */
     asgi_link_t link;      /* in server->cycles while running */
     asgi_link_t receivers; /* AwaitableObject.link */
     asgi_link_t senders;

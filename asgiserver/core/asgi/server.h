@@ -69,7 +69,8 @@
     X(reason, "reason") \
     X(subprotocol, "subprotocol") \
     X(subprotocols, "subprotocols") \
-    X(extensions, "extensions")
+    X(extensions, "extensions") \
+    X(trailers, "trailers")
 /* clang-format on */
 
 /* Owned by struct asgi_state through its field `server`. */

@@ -120,7 +120,6 @@ start_request(asgi_conn_t *conn, const char *head)
     asgi_server_t *server = conn->server;
     bool websocket = asgi_ws_wanted(&conn->http1);
     CycleObject *cycle;
-    int rc;
 
     asgi_loop_acquire(server->loop);
     conn->discard = false;
@@ -148,12 +147,7 @@ start_request(asgi_conn_t *conn, const char *head)
         return;
     }
     conn->cycle = cycle;
-    rc = asgi_scope_build(conn, head, cycle);
-    if (rc == ASGI_ERR_SYNTAX) {
-        refuse_broken(conn, rc);
-        return;
-    }
-    if (rc < 0 || asgi_task_start(cycle) < 0) {
+    if (asgi_scope_build(conn, head, cycle) < 0 || asgi_task_start(cycle) < 0) {
         asgi_loop_report(server->loop, "A request could not be started");
         asgi_http1_conn_refuse(conn, 500, "Internal Server Error");
     }
@@ -175,6 +169,22 @@ take_body(asgi_conn_t *conn, asgi_slice_t body)
     if (asgi_buf_size(&cycle->body) > UNREAD_BODY_HIGH)
         asgi_stream_read_stop(&conn->stream);
     asgi_cycle_wake_receivers(cycle);
+}
+
+/* Fields behind a chunked body become part of the app's last message. */
+static void
+take_trailers(asgi_conn_t *conn, const char *section)
+{
+    CycleObject *cycle = conn->cycle;
+
+    if (cycle == NULL)
+        return;
+    asgi_loop_acquire(conn->server->loop);
+    Py_XSETREF(cycle->trailers, asgi_scope_trailers(conn->server, &conn->http1, section));
+    if (cycle->trailers == NULL) {
+        asgi_loop_report(conn->server->loop, "A request's trailers could not be kept");
+        asgi_conn_close(conn);
+    }
 }
 
 /* The request was read to its end. Returns whether the next one may be looked at. */
@@ -217,6 +227,10 @@ asgi_http1_conn_input(asgi_conn_t *conn, const char *data, size_t size)
             break;
         case ASGI_HTTP1_BODY:
             take_body(conn, event.body);
+            used += event.consumed;
+            break;
+        case ASGI_HTTP1_TRAILERS:
+            take_trailers(conn, event.body.data);
             used += event.consumed;
             break;
         case ASGI_HTTP1_END:
