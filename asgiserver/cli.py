@@ -206,6 +206,27 @@ def split_headers(
     help="Most header fields in a request; beyond it 431.",
 )
 @option(
+    "--limit-request-line",
+    type=click.IntRange(min=64),
+    default=65536,
+    ours=True,
+    help="Longest request line, method and target; beyond it 414.",
+)
+@option(
+    "--limit-chunk-extensions",
+    type=click.IntRange(min=0),
+    default=8192,
+    ours=True,
+    help="Bytes of chunk extensions that a request body may have beyond its data; then 431.",
+)
+@option(
+    "--limit-connections-per-client",
+    type=click.IntRange(min=0),
+    default=0,
+    ours=True,
+    help="Connections that one client address may have at a time. 0: no limit.",
+)
+@option(
     "--limit-body-bytes",
     type=click.IntRange(min=0),
     default=0,

@@ -88,7 +88,8 @@ class Config:
     """The server's settings.
 
     Keywords are uvicorn's, and ours: ``js``, ``js_profile``, ``js_heap_limit``, ``js_timeout``,
-    ``no_js``, ``preload``, ``limit_header_bytes``, ``limit_header_count``, ``limit_body_bytes``,
+    ``no_js``, ``preload``, ``limit_request_line``, ``limit_header_bytes``, ``limit_header_count``,
+    ``limit_body_bytes``, ``limit_chunk_extensions``, ``limit_connections_per_client``,
     ``timeout_header``, ``timeout_body``, ``timeout_write``. docs/settings.md tells what each means.
 
     Raises:
@@ -119,7 +120,10 @@ class Config:
         limit_max_requests_jitter: int = 0,
         limit_header_bytes: int = 65536,
         limit_header_count: int = 256,
+        limit_request_line: int = 65536,
         limit_body_bytes: int = 0,
+        limit_chunk_extensions: int = 8192,
+        limit_connections_per_client: int = 0,
         backlog: int = 2048,
         timeout_keep_alive: float = 75,
         timeout_header: float = 10,
@@ -160,7 +164,10 @@ class Config:
         self.limit_max_requests_jitter = limit_max_requests_jitter
         self.limit_header_bytes = limit_header_bytes
         self.limit_header_count = limit_header_count
+        self.limit_request_line = limit_request_line
         self.limit_body_bytes = limit_body_bytes
+        self.limit_chunk_extensions = limit_chunk_extensions
+        self.limit_connections_per_client = limit_connections_per_client
         self.backlog = backlog
         self.timeout_keep_alive = timeout_keep_alive
         self.timeout_header = timeout_header
@@ -215,7 +222,10 @@ class Config:
             ("limit_max_requests_jitter", 0),
             ("limit_header_bytes", 256),
             ("limit_header_count", 1),
+            ("limit_request_line", 64),
             ("limit_body_bytes", 0),
+            ("limit_chunk_extensions", 0),
+            ("limit_connections_per_client", 0),
             ("ws_max_size", 1),
             ("ws_max_queue", 1),
             ("ws_ping_interval", 0),

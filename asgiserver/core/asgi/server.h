@@ -18,6 +18,7 @@
 #include "base/list.h"
 #include "base/pool.h"
 #include "net/deadline.h"
+#include "net/peers.h"
 #include "proto/headers.h"
 
 #define ASGI_MAX_METHODS 64
@@ -122,10 +123,12 @@ typedef struct asgi_server {
     time_t date_at;
 
     size_t connections, tasks;
+    asgi_peers_t peers; /* connections by client address, where they are bounded */
+    time_t peer_warned_at;
     unsigned long long total_requests;
     Py_ssize_t limit_concurrency;  /* -1: none */
     Py_ssize_t limit_max_requests; /* -1: none */
-    uint32_t max_header_bytes, max_header_count;
+    uint32_t max_header_bytes, max_line_bytes, max_header_count, max_chunk_extra;
     uint64_t max_body_bytes;
     size_t ws_max_size, ws_max_queue;
     int backlog;

@@ -165,7 +165,7 @@ static int
 make_bounds(asgi_server_t *self, PyObject *config)
 {
     uint64_t *after = self->deadlines.after;
-    Py_ssize_t head, count, body, backlog, ws_size, ws_queue;
+    Py_ssize_t head, line, count, chunk, peer, body, backlog, ws_size, ws_queue;
 
     if (option_seconds(config, "timeout_header", 10, 0, &after[ASGI_DEADLINE_HEAD]) < 0
         || option_seconds(config, "timeout_body", 30, 0, &after[ASGI_DEADLINE_BODY]) < 0
@@ -174,7 +174,10 @@ make_bounds(asgi_server_t *self, PyObject *config)
         || option_size(config, "limit_concurrency", -1, &self->limit_concurrency) < 0
         || option_size(config, "limit_max_requests", -1, &self->limit_max_requests) < 0
         || option_size(config, "max_header_bytes", 65536, &head) < 0
+        || option_size(config, "max_line_bytes", 65536, &line) < 0
         || option_size(config, "max_header_count", 256, &count) < 0
+        || option_size(config, "max_chunk_extra", 8192, &chunk) < 0
+        || option_size(config, "limit_connections_per_client", 0, &peer) < 0
         || option_size(config, "max_body_bytes", 0, &body) < 0
         || option_size(config, "backlog", 2048, &backlog) < 0
         || option_size(config, "ws_max_size", 16 * 1024 * 1024, &ws_size) < 0
@@ -183,6 +186,7 @@ make_bounds(asgi_server_t *self, PyObject *config)
         || option_seconds(config, "ws_ping_timeout", 20, 0, &after[ASGI_DEADLINE_WS_PONG]) < 0)
         return -1;
     if (ws_size < 1 || ws_queue < 1 || head < 64 || head > 1 << 30 || count < 1 || count > 65535
+        || line < 16 || line > 1 << 30 || chunk > 1 << 30
         || backlog > 1 << 30) {
         PyErr_SetString(PyExc_ValueError, "a bound in config is out of range");
         return -1;
@@ -193,7 +197,10 @@ make_bounds(asgi_server_t *self, PyObject *config)
     self->ws_max_size = (size_t)ws_size;
     self->ws_max_queue = (size_t)ws_queue;
     self->max_header_bytes = (uint32_t)head;
+    self->max_line_bytes = (uint32_t)line;
     self->max_header_count = (uint32_t)count;
+    self->max_chunk_extra = (uint32_t)chunk;
+    self->peers.limit = (size_t)peer;
     self->max_body_bytes = (uint64_t)body;
     self->backlog = (int)backlog;
     return 0;
@@ -255,7 +262,8 @@ PyDoc_STRVAR(
     "An HTTP/1.1 and WebSocket server for one ASGI app on one loop of this package.\n\n"
     "config is a dict: root_path, scheme, server_header, date_header, headers, state,\n"
     "timeout_keep_alive, timeout_header, timeout_body, timeout_write (seconds),\n"
-    "limit_concurrency, limit_max_requests, max_header_bytes, max_header_count, max_body_bytes,\n"
+    "limit_concurrency, limit_max_requests, max_header_bytes, max_line_bytes, max_header_count,\n"
+    "max_chunk_extra, max_body_bytes, limit_connections_per_client,\n"
     "backlog, ws_max_size, ws_max_queue, ws_ping_interval, ws_ping_timeout (seconds), access_log,\n"
     "error_log, on_max_requests.");
 
@@ -364,6 +372,7 @@ server_dealloc(PyObject *op)
     Py_CLEAR(self->root_path);
     Py_CLEAR(self->root_path_bytes);
     asgi_pool_dispose(&self->conn_pool);
+    asgi_peers_dispose(&self->peers);
     asgi_buf_dispose(&self->defaults);
     PyMem_Free(self->read_buffer);
     Py_XDECREF((PyObject *)self->loop);

@@ -34,6 +34,8 @@ asgi_err_text(int code)
         return "request body too large";
     case ASGI_ERR_METHOD:
         return "method not implemented";
+    case ASGI_ERR_LIMIT:
+        return "too many connections of one client";
     default:
         return "unknown error";
     }

@@ -25,6 +25,7 @@
 
 #include "net/deadline.h"
 #include "net/listener.h"
+#include "net/peers.h"
 #include "net/stream.h"
 #include "proto/http1.h"
 
@@ -52,6 +53,7 @@ struct asgi_conn {
     struct CycleObject *cycle;      /* owned, or NULL */
     PyObject *client, *local;       /* owned address tuples or None; NULL: not asked yet */
     asgi_hook_t flush_hook;         /* output to be sent before the next poll */
+    asgi_peer_t *peer;              /* weak: in server->peers; NULL: not counted */
     size_t write_mark;              /* unsent bytes when the WRITE deadline last passed */
     bool pipe;
     bool ending; /* asgi_conn_end() was called */
