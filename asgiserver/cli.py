@@ -106,6 +106,25 @@ def split_headers(
     help="Set the ASGI 'root_path' for applications submounted below a given URL path.",
 )
 @option(
+    "--proxy-headers/--no-proxy-headers",
+    default=True,
+    help="Enable/Disable X-Forwarded-Proto, X-Forwarded-For to populate the client's address and "
+    "the scheme.",
+)
+@option(
+    "--forwarded-allow-ips",
+    metavar="LIST",
+    help="Comma separated list of IP addresses, IP networks, or literals to trust with proxy "
+    "headers; '*' trusts everybody, 'unix:' who connects by a UNIX socket. Defaults to the "
+    "$FORWARDED_ALLOW_IPS environment variable if available, or '127.0.0.1,::1'.",
+)
+@option(
+    "--forwarded-header",
+    is_flag=True,
+    ours=True,
+    help="Read the Forwarded header (RFC 7239) of trusted proxies instead of X-Forwarded-*.",
+)
+@option(
     "--lifespan",
     type=click.Choice(["auto", "on", "off"]),
     default="auto",

@@ -47,8 +47,6 @@ _UVICORN_NEUTRAL: dict[str, tuple[Any, ...]] = {
     "reload_includes": (None, [], ()),
     "reload_excludes": (None, [], ()),
     "reload_delay": (0.25, None),
-    "proxy_headers": (False,),
-    "forwarded_allow_ips": (None,),
     "ws_per_message_deflate": (True, False),
     "h11_max_incomplete_event_size": (None,),
     "timeout_notify": (30,),
@@ -90,6 +88,7 @@ class Config:
     Keywords are uvicorn's, and ours: ``js``, ``js_profile``, ``js_heap_limit``, ``js_timeout``,
     ``no_js``, ``preload``, ``limit_request_line``, ``limit_header_bytes``, ``limit_header_count``,
     ``limit_body_bytes``, ``limit_chunk_extensions``, ``limit_connections_per_client``,
+    ``forwarded_header``,
     ``timeout_header``, ``timeout_body``, ``timeout_write``. docs/settings.md tells what each means.
 
     Raises:
@@ -115,6 +114,9 @@ class Config:
         server_header: bool = True,
         date_header: bool = True,
         root_path: str = "",
+        proxy_headers: bool = True,
+        forwarded_allow_ips: list[str] | str | None = None,
+        forwarded_header: bool = False,
         limit_concurrency: int | None = None,
         limit_max_requests: int | None = None,
         limit_max_requests_jitter: int = 0,
@@ -159,6 +161,11 @@ class Config:
         self.server_header = server_header
         self.date_header = date_header
         self.root_path = root_path
+        self.proxy_headers = proxy_headers
+        if forwarded_allow_ips is None:
+            forwarded_allow_ips = os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1,::1")
+        self.forwarded_allow_ips: list[str] | str = forwarded_allow_ips
+        self.forwarded_header = forwarded_header
         self.limit_concurrency = limit_concurrency
         self.limit_max_requests = limit_max_requests
         self.limit_max_requests_jitter = limit_max_requests_jitter

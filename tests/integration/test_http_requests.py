@@ -57,7 +57,9 @@ def test_scope_is_uvicorns() -> None:
         "path",
         "raw_path",
         "query_string",
+        "extensions",  # not in uvicorn's
     ]
+    assert "http.response.pathsend" in scope.pop("extensions")
     assert scope == {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -87,6 +89,7 @@ def test_scopes_share_nothing_mutable() -> None:
     assert one["state"] is not state
     assert one["state"]["n"] is state["n"]
     assert one["asgi"] is not two["asgi"]
+    assert one["extensions"] is not two["extensions"]
     assert one["headers"] is not two["headers"]
 
 

@@ -75,7 +75,7 @@ class TestSettings:
         config(reload=False, loop="uvloop", http="auto", ws="auto", ssl_keyfile=None)
 
     @pytest.mark.parametrize(
-        ("name", "value"), [("reload", True), ("ssl_keyfile", "k.pem"), ("proxy_headers", True)]
+        ("name", "value"), [("reload", True), ("ssl_keyfile", "k.pem"), ("http2", True)]
     )
     def test_uvicorn_keyword_that_would_matter(self, name, value):
         with pytest.raises(ValueError, match=f"{name}=.* casgi does not have"):

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * scope.c: the scopes, key by key as uvicorn makes it; see scope.h.
+ * scope.c: the scopes, key by key as uvicorn makes it, and extensions; see scope.h.
  *
  * A scope starts as a copy of the server's template, which has all keys in uvicorn's order and the
  * values that do not change; the others are overwritten. Method names, versions and the names of
@@ -9,6 +9,7 @@
 #include "asgi/scope.h"
 
 #include "asgi/accesslog.h"
+#include "asgi/proxy.h"
 #include "asgi/ws_cycle.h"
 #include "base/utf8.h"
 
@@ -16,14 +17,14 @@ PyObject *
 asgi_scope_template(asgi_server_t *server, PyObject *scheme, bool websocket)
 {
     struct asgi_server_state *own = server->state->server;
-    PyObject *keys[] = {own->str_type,        own->str_asgi,    own->str_http_version,
-                        own->str_server,      own->str_client,  own->str_scheme,
-                        own->str_root_path,   own->str_headers, own->str_state,
-                        own->str_method,      own->str_path,    own->str_raw_path,
-                        own->str_query_string};
-    PyObject *values[] = {own->str_http, Py_None,           own->str_v11,    Py_None, Py_None,
-                          scheme,        server->root_path, Py_None,         Py_None, Py_None,
-                          Py_None,       Py_None,           own->empty_bytes};
+    PyObject *keys[] = {own->str_type,         own->str_asgi,      own->str_http_version,
+                        own->str_server,       own->str_client,    own->str_scheme,
+                        own->str_root_path,    own->str_headers,   own->str_state,
+                        own->str_method,       own->str_path,      own->str_raw_path,
+                        own->str_query_string, own->str_extensions};
+    PyObject *values[] = {own->str_http, Py_None,           own->str_v11,     Py_None, Py_None,
+                          scheme,        server->root_path, Py_None,          Py_None, Py_None,
+                          Py_None,       Py_None,           own->empty_bytes, Py_None};
     PyObject *scope = PyDict_New();
 
     if (websocket) {
@@ -195,6 +196,19 @@ put(PyObject *scope, PyObject *key, PyObject *value)
     return rc;
 }
 
+/* What only an http scope has: the method, and the extensions of its version. */
+static int
+http_only(CycleObject *cycle, PyObject *scope)
+{
+    asgi_server_t *server = cycle->server;
+    struct asgi_server_state *own = server->state->server;
+    PyObject *extensions = cycle->minor == 1 ? server->extensions : server->extensions_v10;
+
+    if (put(scope, own->str_method, Py_XNewRef(asgi_scope_method(server, cycle->method))) < 0)
+        return -1;
+    return put(scope, own->str_extensions, PyDict_Copy(extensions));
+}
+
 int
 asgi_scope_build(asgi_conn_t *conn, const char *head, CycleObject *cycle)
 {
@@ -206,8 +220,6 @@ asgi_scope_build(asgi_conn_t *conn, const char *head, CycleObject *cycle)
     bool websocket;
 
     asgi_http1_split_target(http1, head, &path, &query);
-    if (asgi_accesslog_note(cycle, path, query) < 0)
-        return -1;
     websocket = cycle->ws != NULL;
     scope = cycle->scope = PyDict_Copy(websocket ? server->ws_scope : server->scope);
     if (scope == NULL
@@ -217,10 +229,7 @@ asgi_scope_build(asgi_conn_t *conn, const char *head, CycleObject *cycle)
         || put(scope, own->str_client, Py_XNewRef(asgi_conn_client(conn))) < 0
         || put(scope, own->str_headers, asgi_scope_headers(server, http1, head)) < 0
         || put(scope, own->str_state, PyDict_Copy(server->app_state)) < 0
-        || (websocket
-                ? asgi_ws_scope(cycle, http1, head)
-                : put(scope, own->str_method, Py_XNewRef(asgi_scope_method(server, http1->method))))
-               < 0
+        || (websocket ? asgi_ws_scope(cycle, http1, head) : http_only(cycle, scope)) < 0
         || put(scope, own->str_path, decoded_path(server, path)) < 0
         || put(scope, own->str_raw_path, raw_path(server, path)) < 0)
         return -1;
@@ -229,5 +238,7 @@ asgi_scope_build(asgi_conn_t *conn, const char *head, CycleObject *cycle)
                PyBytes_FromStringAndSize(query.data, (Py_ssize_t)query.size))
                < 0)
         return -1;
-    return 0;
+    if (http1->forwarded && server->proxy_headers && asgi_proxy_apply(conn, head, cycle) < 0)
+        return -1;
+    return asgi_accesslog_note(cycle, path, query);
 }

@@ -36,6 +36,8 @@ asgi_err_text(int code)
         return "method not implemented";
     case ASGI_ERR_LIMIT:
         return "too many connections of one client";
+    case ASGI_ERR_FILE:
+        return "the file is shorter than it was";
     default:
         return "unknown error";
     }

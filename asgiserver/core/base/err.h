@@ -25,6 +25,7 @@ typedef enum {
     ASGI_ERR_BODY_SIZE = -10011, /* request body beyond its bound: 413 */
     ASGI_ERR_METHOD = -10012,    /* a method we do not implement: 501 */
     ASGI_ERR_LIMIT = -10013,     /* a client has as many connections as it may */
+    ASGI_ERR_FILE = -10014,      /* a file is shorter than it was */
 } asgi_err_t;
 
 /* Returns: borrowed, static text for one of the codes above; "unknown error" otherwise. */

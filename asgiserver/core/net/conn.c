@@ -309,6 +309,9 @@ unsent_bytes(asgi_conn_t *conn)
     uv_os_fd_t fd;
     int queued;
 
+    if (conn->cycle != NULL && conn->cycle->file != NULL)
+        unsent += (size_t)conn->cycle->file->remaining;
+
     if (uv_fileno(&conn->stream.uv.handle, &fd) == 0 && ioctl(fd, TIOCOUTQ, &queued) == 0)
         unsent += (size_t)queued;
     return unsent;

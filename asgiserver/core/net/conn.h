@@ -56,7 +56,8 @@ struct asgi_conn {
     asgi_peer_t *peer;              /* weak: in server->peers; NULL: not counted */
     size_t write_mark;              /* unsent bytes when the WRITE deadline last passed */
     bool pipe;
-    bool ending; /* asgi_conn_end() was called */
+    signed char trust; /* of the peer as a proxy: 1, -1, 0 while nobody has asked */
+    bool ending;       /* asgi_conn_end() was called */
     bool lingering;
     bool request_over; /* the current request has been read to its end */
     bool discard;      /* its body is unwanted: the answer is already out */

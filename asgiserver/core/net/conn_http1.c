@@ -8,6 +8,7 @@
  *   -      no       no       between requests                      IDLE (HEAD before the first)
  *   -      no       yes      the client is taking its answer       WRITE
  *   -      partial head      a request is arriving                 HEAD, not renewed by bytes
+ *   set    -        full     the app waits for the client to take  WRITE
  *   set    yes      -        reading a body the app may want       BODY while we read
  *   set    no       -        the app works                         none
  *   -      yes      -        answered early, discarding the body   BODY
@@ -19,6 +20,7 @@
 
 #include "asgi/cycle.h"
 #include "asgi/scope.h"
+#include "asgi/send_ext.h"
 #include "asgi/server.h"
 #include "asgi/task.h"
 #include "asgi/ws_cycle.h"
@@ -37,7 +39,9 @@ asgi_http1_conn_set_deadline(asgi_conn_t *conn, bool progress)
 
     if (conn->ending || conn->stream.closing || conn->proto != NULL)
         return;
-    if (cycle != NULL || asgi_http1_in_body(&conn->http1)) {
+    if (cycle != NULL && (cycle->file != NULL || asgi_list_first(&cycle->senders) != NULL)) {
+        kind = ASGI_DEADLINE_WRITE;
+    } else if (cycle != NULL || asgi_http1_in_body(&conn->http1)) {
         bool wait = asgi_http1_in_body(&conn->http1) && conn->stream.reading
                     && !(cycle != NULL && cycle->expect_continue);
         kind = wait ? ASGI_DEADLINE_BODY : ASGI_DEADLINE_NONE;
@@ -323,9 +327,12 @@ asgi_http1_conn_answered(asgi_conn_t *conn, bool keep_alive, asgi_slice_t extra,
 void
 asgi_http1_conn_sent(asgi_conn_t *conn)
 {
-    if (conn->cycle != NULL) {
+    if (conn->cycle != NULL && conn->cycle->file != NULL) {
+        asgi_send_file_go_on(conn->cycle);
+    } else if (conn->cycle != NULL) {
         if (asgi_stream_pending(&conn->stream) <= ASGI_STREAM_LOW_WATER)
             asgi_cycle_wake_senders(conn->cycle);
+        asgi_http1_conn_set_deadline(conn, true);
     } else if (asgi_stream_pending(&conn->stream) <= ASGI_STREAM_LOW_WATER) {
         go_on(conn);
     } else {

@@ -293,6 +293,11 @@ judge_field(asgi_http1_t *http1, int id, asgi_slice_t value, verdict_t *verdict)
         while (asgi_slice_next_item(&rest, &item))
             http1->upgrade_websocket |= asgi_slice_is(item, "websocket");
         break;
+    case ASGI_HEADER_FORWARDED:
+    case ASGI_HEADER_X_FORWARDED_FOR:
+    case ASGI_HEADER_X_FORWARDED_PROTO:
+        http1->forwarded = true;
+        break;
     case ASGI_HEADER_EXPECT:
         http1->expect_continue |= asgi_slice_is(value, "100-continue");
         break;
@@ -366,7 +371,7 @@ judge_head(asgi_http1_t *http1, char *scratch, const char *head, size_t size)
     if (http1->method == HTTP_CONNECT)
         return ASGI_ERR_METHOD;
     http1->content_length = 0;
-    http1->expect_continue = http1->upgrade_websocket = false;
+    http1->expect_continue = http1->upgrade_websocket = http1->forwarded = false;
     for (uint32_t i = 0; i < http1->field_count; i++) {
         asgi_http1_field_t *field = &http1->fields[i];
         int id = check_field(field, scratch, head);

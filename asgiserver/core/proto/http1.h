@@ -75,6 +75,7 @@ typedef struct {
     bool chunked;
     bool upgrade; /* Connection: upgrade and an Upgrade header */
     bool upgrade_websocket;
+    bool forwarded;          /* has a field by which a proxy may name its client */
     uint64_t content_length; /* declared; 0 when chunked */
     uint32_t target, target_size;
     uint32_t field_count;
