@@ -53,7 +53,9 @@ split_port(asgi_slice_t text, asgi_slice_t *host, unsigned long *port)
 
     *host = text;
     *port = 0;
-    if (text.size > 0 && text.data[0] == '[') {
+    if (text.size == 0)
+        return;
+    if (text.data[0] == '[') {
         const char *bracket = memchr(text.data, ']', text.size);
         if (bracket == NULL || (bracket + 1 < end && bracket[1] != ':'))
             return;
