@@ -54,7 +54,7 @@ asgi_scope_method(asgi_server_t *server, unsigned method)
 }
 
 /* Returns: new (name, value) of one field, its offsets counted from base. */
-static PyObject *
+static inline __attribute__((always_inline)) PyObject *
 field_pair(struct asgi_server_state *own, const asgi_http1_field_t *field, const char *base)
 {
     PyObject *name, *value, *pair = PyTuple_New(2);

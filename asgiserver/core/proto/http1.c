@@ -308,7 +308,7 @@ judge_field(asgi_http1_t *http1, int id, asgi_slice_t value, verdict_t *verdict)
 }
 
 /* Checks one field and trims its value. Returns its number, or SYNTAX or HEAD_SIZE. */
-static int
+static inline __attribute__((always_inline)) int
 check_field(asgi_http1_field_t *field, char *scratch, const char *base)
 {
     const char *name = base + field->name;

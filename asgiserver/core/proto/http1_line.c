@@ -11,7 +11,7 @@
 
 /* What a byte may be part of. */
 enum {
-    NAME = 1,  /* reg-name (RFC 3986 3.2.2), a percent sign included */
+    NAME = 1,  /* reg-name (RFC 3986 3.2.2), but for percent signs */
     IP = 2,    /* within brackets: IPv6, a zone, a future version */
     DIGIT = 4, /* of a port */
     HEX = 8,
@@ -28,7 +28,7 @@ static const unsigned char class_of[256] = {
     ['.'] = NAME | IP | TOKEN,
     ['_'] = NAME | IP | TOKEN,
     ['~'] = NAME | IP | TOKEN,
-    ['%'] = NAME | IP | TOKEN,
+    ['%'] = IP | TOKEN,
     ['!'] = NAME | TOKEN,
     ['$'] = NAME | TOKEN,
     ['&'] = NAME | TOKEN,
@@ -67,10 +67,10 @@ asgi_http1_host_ok(asgi_slice_t host)
             return false;
     } else {
         for (; i < host.size && host.data[i] != ':'; i++) {
-            if (!is(host.data[i], NAME))
-                return false;
-            if (host.data[i] == '%'
-                && (host.size - i < 3 || !is(host.data[i + 1], HEX) || !is(host.data[i + 2], HEX)))
+            if (is(host.data[i], NAME))
+                continue;
+            if (host.data[i] != '%' || host.size - i < 3 || !is(host.data[i + 1], HEX)
+                || !is(host.data[i + 2], HEX))
                 return false;
         }
     }
