@@ -57,8 +57,6 @@ IMPLEMENTATIONS = {
 # uvicorn's keywords that mean nothing here at these values, and something we do not do at others:
 # code written for uvicorn may spell out a default, but must not believe in what is not there.
 _UVICORN_NEUTRAL: dict[str, tuple[Any, ...]] = {
-    "proxy_headers": (False,),
-    "forwarded_allow_ips": (None,),
     "ws_per_message_deflate": (True, False),
     "http2": (False,),
     "ssl_keyfile": (None,),
@@ -128,8 +126,10 @@ class Config:
         reload_includes: Sequence[str] | str | None = None,
         reload_excludes: Sequence[str] | str | None = None,
         workers: int | None = None,
+        proxy_headers: bool = True,
         server_header: bool = True,
         date_header: bool = True,
+        forwarded_allow_ips: list[str] | str | None = None,
         root_path: str = "",
         limit_concurrency: int | None = None,
         limit_max_requests: int | None = None,
@@ -154,6 +154,10 @@ class Config:
         limit_header_bytes: int | None = None,
         limit_header_count: int = 256,
         limit_body_bytes: int = 0,
+        limit_request_line: int = 65536,
+        limit_chunk_extensions: int = 8192,
+        limit_connections_per_client: int = 0,
+        forwarded_header: bool = False,
         timeout_header: float = 10,
         timeout_body: float = 30,
         timeout_write: float = 30,
@@ -188,6 +192,11 @@ class Config:
         self.server_header = server_header
         self.date_header = date_header
         self.root_path = root_path
+        self.proxy_headers = proxy_headers
+        if forwarded_allow_ips is None:
+            forwarded_allow_ips = os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1,::1")
+        self.forwarded_allow_ips: list[str] | str = forwarded_allow_ips
+        self.forwarded_header = forwarded_header
         self.limit_concurrency = limit_concurrency
         self.limit_max_requests = limit_max_requests
         self.limit_max_requests_jitter = limit_max_requests_jitter
@@ -212,7 +221,11 @@ class Config:
             limit_header_bytes = HEADER_BYTES if event_size is None else max(event_size, 256)
         self.limit_header_bytes = limit_header_bytes
         self.limit_header_count = limit_header_count
+        self.limit_request_line = limit_request_line
         self.limit_body_bytes = limit_body_bytes
+        self.limit_request_line = limit_request_line
+        self.limit_chunk_extensions = limit_chunk_extensions
+        self.limit_connections_per_client = limit_connections_per_client
         self.timeout_header = timeout_header
         self.timeout_body = timeout_body
         self.timeout_write = timeout_write
@@ -274,7 +287,13 @@ class Config:
             ("limit_max_requests_jitter", 0),
             ("limit_header_bytes", 256),
             ("limit_header_count", 1),
+            ("limit_request_line", 64),
             ("limit_body_bytes", 0),
+            ("limit_request_line", 64),
+            ("limit_chunk_extensions", 0),
+            ("limit_connections_per_client", 0),
+            ("limit_chunk_extensions", 0),
+            ("limit_connections_per_client", 0),
             ("ws_max_size", 1),
             ("ws_max_queue", 1),
             ("ws_ping_interval", 0),

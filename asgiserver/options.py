@@ -162,6 +162,26 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
             "",
         ),
         Option(
+            "--proxy-headers/--no-proxy-headers",
+            "Enable/Disable X-Forwarded-Proto, X-Forwarded-For to populate the client's address "
+            "and the scheme.",
+            default=True,
+        ),
+        Option(
+            "--forwarded-allow-ips",
+            "Comma separated list of IP addresses, IP networks, or literals to trust with proxy "
+            "headers; '*' trusts everybody, 'unix:' who connects by a UNIX socket. Defaults to the "
+            "$FORWARDED_ALLOW_IPS environment variable if available, or '127.0.0.1,::1'.",
+            click.STRING,
+            metavar="LIST",
+        ),
+        Option(
+            "--forwarded-header",
+            "Read the Forwarded header (RFC 7239) of trusted proxies instead of X-Forwarded-*.",
+            default=False,
+            ours=True,
+        ),
+        Option(
             "--reset-contextvars",
             "Run each ASGI request in a fresh contextvars.Context.",
             default=False,
@@ -311,6 +331,20 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
             COUNT,
         ),
         Option(
+            "--limit-connections-per-client",
+            "Connections that one client address may have at a time. 0: no limit.",
+            AMOUNT,
+            0,
+            ours=True,
+        ),
+        Option(
+            "--limit-request-line",
+            "Longest request line, method and target; beyond it 414.",
+            click.IntRange(min=64),
+            65536,
+            ours=True,
+        ),
+        Option(
             "--limit-header-bytes",
             "Longest request line and headers together; beyond it 431 (or 414).",
             click.IntRange(min=256),
@@ -329,6 +363,13 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
             "Longest request body; beyond it 413. 0: no limit.",
             AMOUNT,
             0,
+            ours=True,
+        ),
+        Option(
+            "--limit-chunk-extensions",
+            "Bytes of chunk extensions that a request body may have beyond its data; then 431.",
+            AMOUNT,
+            8192,
             ours=True,
         ),
         Option(

@@ -35,6 +35,50 @@ def test_head_too_big() -> None:
         assert parse(server.exchange(get("/", *["X: y"] * 255))).status == 200
 
 
+def test_request_line_too_long() -> None:
+    with serve(echo, max_line_bytes=100) as server:
+        assert parse(server.exchange(get("/" + "a" * 90, "X: " + "b" * 1000))).status == 200
+        response = parse(server.exchange(get("/" + "a" * 100)))
+        assert (response.status, response.body) == (414, b"Request-URI Too Long")
+        with server.connect() as peer:
+            peer.send(b"GET /" + b"a" * 200)  # its end need not be waited for
+            assert parse(peer.rest()).status == 414
+
+
+def test_chunk_extensions_are_bounded_by_the_data() -> None:
+    head = b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with serve(echo, max_chunk_extra=100) as server:
+        signed = b"40;s=" + b"f" * 60 + b"\r\n" + b"d" * 64 + b"\r\n"
+        assert server.exchange(head + signed * 50 + b"0\r\n\r\n").endswith(b"d" * 3200)
+        small = b"1;" + b"e" * 20 + b"\r\nd\r\n"
+        assert parse(server.exchange(head + small * 10 + b"0\r\n\r\n")).status == 431
+
+
+def test_trailers_are_bounded_as_headers_are() -> None:
+    head = b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"
+    with serve(echo, max_header_count=3, max_header_bytes=200) as server:
+        assert parse(server.exchange(head + b"A: b\r\n" * 3 + b"\r\n")).status == 200
+        assert parse(server.exchange(head + b"A: b\r\n" * 4 + b"\r\n")).status == 431
+        assert parse(server.exchange(head + b"A: " + b"b" * 200 + b"\r\n\r\n")).status == 431
+
+
+def test_connections_per_client() -> None:
+    with serve(echo, limit_connections_per_client=2) as server:
+        with server.connect() as one, server.connect() as two:
+            for peer in (one, two):
+                peer.send(get())
+                assert peer.response().status == 200
+            with server.connect() as three, server.connect() as four:
+                assert three.rest() == four.rest() == b""
+            message = "Too many connections from one client, refused."
+            assert server.errors == [(30, message, None)] * len(server.errors)
+            assert 1 <= len(server.errors) <= 2
+        server.until(lambda: server.core.connections == 0)
+        with server.connect() as again:
+            again.send(get())
+            assert again.response().status == 200
+
+
 def test_endless_head_is_cut_off() -> None:
     with serve(echo, max_header_bytes=4096) as server, server.connect() as peer:
         peer.send(b"GET / HTTP/1.1\r\n")

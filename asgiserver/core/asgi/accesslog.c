@@ -33,7 +33,7 @@ asgi_accesslog_note(CycleObject *cycle, asgi_slice_t path, asgi_slice_t query)
         p[(size_t)root + path.size] = '?';
         memcpy(p + (size_t)root + path.size + 1, query.data, query.size);
     }
-    client = asgi_conn_client(cycle->conn);
+    client = PyDict_GetItemWithError(cycle->scope, server->state->server->str_client);
     if (client == NULL)
         return -1;
     if (client == Py_None)

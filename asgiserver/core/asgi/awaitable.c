@@ -12,6 +12,7 @@
 #include "asgi/receive.h"
 #include "asgi/send.h"
 #include "asgi/server.h"
+#include "net/conn_http1.h"
 
 static void
 drop_waiter(AwaitableObject *self)
@@ -94,8 +95,11 @@ awaitable_next(PyObject *op)
         }
         return PyErr_Occurred() ? NULL : sleep_on_future(self, &cycle->receivers);
     case ASGI_AWAIT_DRAIN:
-        if (asgi_send_must_wait(cycle))
-            return sleep_on_future(self, &cycle->senders);
+        if (asgi_send_must_wait(cycle)) {
+            PyObject *yielded = sleep_on_future(self, &cycle->senders);
+            asgi_http1_conn_set_deadline(cycle->conn, false);
+            return yielded;
+        }
         self->kind = ASGI_AWAIT_READY;
         return NULL;
     case ASGI_AWAIT_OVER:

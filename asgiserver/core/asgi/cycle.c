@@ -90,7 +90,9 @@ cycle_dealloc(PyObject *op)
     cycle_clear(op);
     Py_CLEAR(self->log_client);
     Py_CLEAR(self->log_path);
+    Py_CLEAR(self->trailers);
     asgi_buf_dispose(&self->body);
+    asgi_file_free(self->file);
     asgi_ws_free(self->ws);
     ASGI_COUNT(state, cycles)--;
     Py_DECREF((PyObject *)self->server);

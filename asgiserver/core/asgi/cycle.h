@@ -21,6 +21,7 @@
 #define ASGI_CYCLE_H
 
 #include "net/conn.h"
+#include "net/file.h"
 #include "proto/http1_out.h"
 
 struct asgi_ws; /* of asgi/ws_cycle.h */
@@ -34,11 +35,13 @@ typedef struct CycleObject {
     PyObject *task;             /* owned while running */
     PyObject *log_client;       /* owned: for the access log, NULL without one */
     PyObject *log_path;
+    PyObject *trailers;    /* owned list for the last http.request, NULL without any */
     asgi_link_t link;      /* in server->cycles while running */
     asgi_link_t receivers; /* AwaitableObject.link */
     asgi_link_t senders;
     asgi_buf_t body;    /* received and not yet given to the app */
     struct asgi_ws *ws; /* owned: a WebSocket's own part; NULL: HTTP */
+    asgi_file_t *file;  /* owned: being sent as (a part of) the body, else NULL */
     asgi_http1_out_t out;
     uint8_t minor;        /* of HTTP/1.x */
     uint8_t method;       /* llhttp's number */
@@ -47,6 +50,10 @@ typedef struct CycleObject {
     bool end_given;       /* … and the app has been told */
     bool peer_closed;     /* FIN received */
     bool started, complete, disconnected, running, called;
+    bool file_last;    /* the body ends with the file */
+    bool trailers_due; /* the response ends with a trailers message */
+    bool body_over;    /* … for which it waits now */
+    bool trailers_begun;
     unsigned streak; /* sends in a row that had nothing to wait for */
     size_t streak_bytes;
 } CycleObject;

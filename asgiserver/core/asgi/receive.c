@@ -45,6 +45,11 @@ request_message(CycleObject *cycle, struct asgi_server_state *own)
         return NULL;
     }
     Py_DECREF(bytes);
+    if (cycle->request_over && cycle->trailers != NULL
+        && PyDict_SetItem(message, own->str_trailers, cycle->trailers) < 0) {
+        Py_DECREF(message);
+        return NULL;
+    }
     asgi_buf_clear(body);
     cycle->end_given = cycle->request_over;
     return message;

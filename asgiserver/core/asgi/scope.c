@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * scope.c: the scopes, key by key as uvicorn makes it; see scope.h.
+ * scope.c: the scopes, key by key as uvicorn makes it, and extensions; see scope.h.
  *
  * A scope starts as a copy of the server's template, which has all keys in uvicorn's order and the
  * values that do not change; the others are overwritten. Method names, versions and the names of
@@ -9,6 +9,7 @@
 #include "asgi/scope.h"
 
 #include "asgi/accesslog.h"
+#include "asgi/proxy.h"
 #include "asgi/ws_cycle.h"
 #include "base/utf8.h"
 
@@ -16,14 +17,14 @@ PyObject *
 asgi_scope_template(asgi_server_t *server, PyObject *scheme, bool websocket)
 {
     struct asgi_server_state *own = server->state->server;
-    PyObject *keys[] = {own->str_type,        own->str_asgi,    own->str_http_version,
-                        own->str_server,      own->str_client,  own->str_scheme,
-                        own->str_root_path,   own->str_headers, own->str_state,
-                        own->str_method,      own->str_path,    own->str_raw_path,
-                        own->str_query_string};
-    PyObject *values[] = {own->str_http, Py_None,           own->str_v11,    Py_None, Py_None,
-                          scheme,        server->root_path, Py_None,         Py_None, Py_None,
-                          Py_None,       Py_None,           own->empty_bytes};
+    PyObject *keys[] = {own->str_type,         own->str_asgi,      own->str_http_version,
+                        own->str_server,       own->str_client,    own->str_scheme,
+                        own->str_root_path,    own->str_headers,   own->str_state,
+                        own->str_method,       own->str_path,      own->str_raw_path,
+                        own->str_query_string, own->str_extensions};
+    PyObject *values[] = {own->str_http, Py_None,           own->str_v11,     Py_None, Py_None,
+                          scheme,        server->root_path, Py_None,          Py_None, Py_None,
+                          Py_None,       Py_None,           own->empty_bytes, Py_None};
     PyObject *scope = PyDict_New();
 
     if (websocket) {
@@ -52,41 +53,96 @@ asgi_scope_method(asgi_server_t *server, unsigned method)
     return own->methods[method];
 }
 
+/* Returns: new (name, value) of one field, its offsets counted from base. */
+static inline __attribute__((always_inline)) PyObject *
+field_pair(struct asgi_server_state *own, const asgi_http1_field_t *field, const char *base)
+{
+    PyObject *name, *value, *pair = PyTuple_New(2);
+
+    if (field->id != ASGI_HEADER_OTHER) {
+        name = Py_NewRef(own->header_names[field->id]);
+    } else {
+        name = PyBytes_FromStringAndSize(NULL, field->name_size);
+        /* The parser has checked the name, this only writes it in lower case. */
+        if (name != NULL
+            && asgi_header_name(base + field->name, field->name_size, PyBytes_AS_STRING(name)) < 0)
+            Py_CLEAR(name);
+    }
+    value = PyBytes_FromStringAndSize(base + field->value, field->value_size);
+    if (pair == NULL || name == NULL || value == NULL) {
+        if (!PyErr_Occurred())
+            PyErr_SetString(PyExc_SystemError, "unchecked header name");
+        Py_XDECREF(pair);
+        Py_XDECREF(name);
+        Py_XDECREF(value);
+        return NULL;
+    }
+    PyTuple_SET_ITEM(pair, 0, name);
+    PyTuple_SET_ITEM(pair, 1, value);
+    return pair;
+}
+
 PyObject *
 asgi_scope_headers(asgi_server_t *server, const asgi_http1_t *http1, const char *head)
 {
-    struct asgi_server_state *own = server->state->server;
     PyObject *list = PyList_New(http1->field_count);
 
-    if (list == NULL)
-        return NULL;
-    for (uint32_t i = 0; i < http1->field_count; i++) {
-        const asgi_http1_field_t *field = &http1->fields[i];
-        PyObject *name, *value, *pair = PyTuple_New(2);
+    for (uint32_t i = 0; list != NULL && i < http1->field_count; i++) {
+        PyObject *pair = field_pair(server->state->server, &http1->fields[i], head);
+        if (pair == NULL)
+            Py_CLEAR(list);
+        else
+            PyList_SET_ITEM(list, i, pair);
+    }
+    return list;
+}
 
-        if (field->id != ASGI_HEADER_OTHER) {
-            name = Py_NewRef(own->header_names[field->id]);
-        } else {
-            name = PyBytes_FromStringAndSize(NULL, field->name_size);
-            /* The parser has checked the name, this only writes it in lower case. */
-            if (name != NULL
-                && asgi_header_name(head + field->name, field->name_size, PyBytes_AS_STRING(name))
-                       < 0)
-                Py_CLEAR(name);
-        }
-        value = PyBytes_FromStringAndSize(head + field->value, field->value_size);
-        if (pair == NULL || name == NULL || value == NULL) {
-            if (!PyErr_Occurred())
-                PyErr_SetString(PyExc_SystemError, "unchecked header name");
-            Py_XDECREF(pair);
-            Py_XDECREF(name);
-            Py_XDECREF(value);
-            Py_DECREF(list);
-            return NULL;
-        }
-        PyTuple_SET_ITEM(pair, 0, name);
-        PyTuple_SET_ITEM(pair, 1, value);
-        PyList_SET_ITEM(list, i, pair);
+/* Fields that a trailer section must not have (RFC 9110 6.5.1): what frames, routes or
+ * authenticates a message is decided by its head. */
+static bool
+head_only(unsigned id)
+{
+    switch (id) {
+    case ASGI_HEADER_TE:
+    case ASGI_HEADER_HOST:
+    case ASGI_HEADER_RANGE:
+    case ASGI_HEADER_COOKIE:
+    case ASGI_HEADER_EXPECT:
+    case ASGI_HEADER_TRAILER:
+    case ASGI_HEADER_UPGRADE:
+    case ASGI_HEADER_FORWARDED:
+    case ASGI_HEADER_CONNECTION:
+    case ASGI_HEADER_KEEP_ALIVE:
+    case ASGI_HEADER_CONTENT_TYPE:
+    case ASGI_HEADER_AUTHORIZATION:
+    case ASGI_HEADER_CACHE_CONTROL:
+    case ASGI_HEADER_CONTENT_LENGTH:
+    case ASGI_HEADER_CONTENT_ENCODING:
+    case ASGI_HEADER_X_FORWARDED_FOR:
+    case ASGI_HEADER_PROXY_CONNECTION:
+    case ASGI_HEADER_X_FORWARDED_HOST:
+    case ASGI_HEADER_X_FORWARDED_PORT:
+    case ASGI_HEADER_X_FORWARDED_PROTO:
+    case ASGI_HEADER_TRANSFER_ENCODING:
+        return true;
+    default:
+        return false;
+    }
+}
+
+PyObject *
+asgi_scope_trailers(asgi_server_t *server, const asgi_http1_t *http1, const char *section)
+{
+    PyObject *list = PyList_New(0);
+
+    for (uint32_t i = 0; list != NULL && i < http1->field_count; i++) {
+        PyObject *pair;
+        if (head_only(http1->fields[i].id))
+            continue;
+        pair = field_pair(server->state->server, &http1->fields[i], section);
+        if (pair == NULL || PyList_Append(list, pair) < 0)
+            Py_CLEAR(list);
+        Py_XDECREF(pair);
     }
     return list;
 }
@@ -140,6 +196,19 @@ put(PyObject *scope, PyObject *key, PyObject *value)
     return rc;
 }
 
+/* What only an http scope has: the method, and the extensions of its version. */
+static int
+http_only(CycleObject *cycle, PyObject *scope)
+{
+    asgi_server_t *server = cycle->server;
+    struct asgi_server_state *own = server->state->server;
+    PyObject *extensions = cycle->minor == 1 ? server->extensions : server->extensions_v10;
+
+    if (put(scope, own->str_method, Py_XNewRef(asgi_scope_method(server, cycle->method))) < 0)
+        return -1;
+    return put(scope, own->str_extensions, PyDict_Copy(extensions));
+}
+
 int
 asgi_scope_build(asgi_conn_t *conn, const char *head, CycleObject *cycle)
 {
@@ -150,10 +219,7 @@ asgi_scope_build(asgi_conn_t *conn, const char *head, CycleObject *cycle)
     PyObject *scope;
     bool websocket;
 
-    if (asgi_http1_split_target(http1, head, &path, &query) < 0)
-        return ASGI_ERR_SYNTAX;
-    if (asgi_accesslog_note(cycle, path, query) < 0)
-        return -1;
+    asgi_http1_split_target(http1, head, &path, &query);
     websocket = cycle->ws != NULL;
     scope = cycle->scope = PyDict_Copy(websocket ? server->ws_scope : server->scope);
     if (scope == NULL
@@ -163,10 +229,7 @@ asgi_scope_build(asgi_conn_t *conn, const char *head, CycleObject *cycle)
         || put(scope, own->str_client, Py_XNewRef(asgi_conn_client(conn))) < 0
         || put(scope, own->str_headers, asgi_scope_headers(server, http1, head)) < 0
         || put(scope, own->str_state, PyDict_Copy(server->app_state)) < 0
-        || (websocket
-                ? asgi_ws_scope(cycle, http1, head)
-                : put(scope, own->str_method, Py_XNewRef(asgi_scope_method(server, http1->method))))
-               < 0
+        || (websocket ? asgi_ws_scope(cycle, http1, head) : http_only(cycle, scope)) < 0
         || put(scope, own->str_path, decoded_path(server, path)) < 0
         || put(scope, own->str_raw_path, raw_path(server, path)) < 0)
         return -1;
@@ -175,5 +238,7 @@ asgi_scope_build(asgi_conn_t *conn, const char *head, CycleObject *cycle)
                PyBytes_FromStringAndSize(query.data, (Py_ssize_t)query.size))
                < 0)
         return -1;
-    return 0;
+    if (http1->forwarded && server->proxy_headers && asgi_proxy_apply(conn, head, cycle) < 0)
+        return -1;
+    return asgi_accesslog_note(cycle, path, query);
 }

@@ -12,8 +12,8 @@
  * exception. */
 PyObject *asgi_scope_template(asgi_server_t *server, PyObject *scheme, bool websocket);
 
-/* Builds cycle->scope from the head conn->http1 has just parsed at `head`. Returns 0, -1 with an
- * exception, or ASGI_ERR_SYNTAX for a target that has no path (no exception). */
+/* Builds cycle->scope from the head conn->http1 has just parsed at `head`. Returns 0, or -1 with
+ * an exception. */
 int asgi_scope_build(asgi_conn_t *conn, const char *head, CycleObject *cycle);
 
 /* Returns: borrowed str of a method by llhttp's number, or NULL with an exception. */
@@ -21,5 +21,9 @@ PyObject *asgi_scope_method(asgi_server_t *server, unsigned method);
 
 /* Returns: new list of (name, value) bytes tuples of the head. */
 PyObject *asgi_scope_headers(asgi_server_t *server, const asgi_http1_t *http1, const char *head);
+
+/* The same of the trailer section just parsed, without what only a head may say. */
+PyObject *asgi_scope_trailers(asgi_server_t *server, const asgi_http1_t *http1,
+                              const char *section);
 
 #endif

@@ -16,6 +16,7 @@
 #include "asgi/send.h"
 
 #include "asgi/accesslog.h"
+#include "asgi/send_ext.h"
 #include "asgi/server.h"
 #include "asgi/ws_cycle.h"
 #include "net/conn_http1.h"
@@ -82,8 +83,8 @@ write_pair(asgi_http1_out_t *out, asgi_buf_t *buf, PyObject *name, PyObject *val
     return rc < 0 ? raise_header_error(rc) : 0;
 }
 
-static int
-write_headers(asgi_http1_out_t *out, asgi_buf_t *buf, PyObject *headers)
+int
+asgi_send_fields(asgi_http1_out_t *out, asgi_buf_t *buf, PyObject *headers)
 {
     PyObject *list = PySequence_Fast(headers, "headers must be iterable");
 
@@ -138,7 +139,7 @@ asgi_send_head(CycleObject *cycle, asgi_buf_t *buf, unsigned status, PyObject *h
     lines = asgi_buf_size(buf);
     if (asgi_buf_append(buf, defaults.data, defaults.size) < 0)
         return raise_header_error(ASGI_ERR_NOMEM);
-    if (headers != NULL && write_headers(out, buf, headers) < 0)
+    if (headers != NULL && asgi_send_fields(out, buf, headers) < 0)
         return -1;
     /* The app's own Date and Server stand instead of ours. */
     if (out->has_server && server->server_size > 0)
@@ -176,13 +177,18 @@ asgi_send_start(CycleObject *cycle, PyObject *message)
         return NULL;
     if (cycle->expect_continue || cycle->server->draining || cycle->peer_closed)
         cycle->out.keep_alive = false;
-    rc = asgi_send_head(cycle, buf, (unsigned)status, headers);
+    rc = asgi_send_wants_trailers(cycle, message, headers != NULL);
+    if (rc == 0)
+        rc = asgi_send_head(cycle, buf, (unsigned)status, headers);
+    if (cycle->trailers_due && cycle->out.minor == 1)
+        cycle->out.has_length = false; /* trailers need chunks, which replace the length */
     if (rc == 0 && asgi_http1_out_end(&cycle->out, buf) < 0)
         rc = raise_header_error(ASGI_ERR_NOMEM);
     Py_XDECREF(headers);
     if (rc < 0 || cycle->conn == NULL) {
         buf->end = buf->start + written;
         cycle->out = before;
+        cycle->trailers_due = false;
         return rc < 0 ? NULL : Py_NewRef(own->ready);
     }
     cycle->started = true;
@@ -207,6 +213,27 @@ asgi_send_after_write(CycleObject *cycle, size_t size)
         return asgi_awaitable_new(state, NULL, ASGI_AWAIT_YIELD);
     }
     return Py_NewRef(state->server->ready);
+}
+
+int
+asgi_send_end_body(CycleObject *cycle, asgi_slice_t extra, PyObject *owner)
+{
+    asgi_conn_t *conn = cycle->conn;
+
+    if (cycle->trailers_due) {
+        cycle->body_over = true;
+        asgi_stream_flush(&conn->stream, extra, owner);
+        return 0;
+    }
+    if (cycle->out.body == ASGI_BODY_CHUNKED
+        && asgi_buf_append(asgi_stream_out(&conn->stream), "0\r\n\r\n", 5) < 0) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    cycle->complete = true;
+    asgi_http1_conn_answered(conn, cycle->out.keep_alive, extra, owner);
+    asgi_server_count_request(cycle->server);
+    return 0;
 }
 
 /* Writes a piece of body whose framing was checked. owner: the bytes object data lies in, or NULL
@@ -235,16 +262,12 @@ write_body(CycleObject *cycle, asgi_slice_t data, PyObject *owner, bool more)
     }
     if (rc == 0 && data.size > 0 && chunked)
         rc = asgi_buf_append(buf, "\r\n", 2);
-    if (rc == 0 && chunked && !more)
-        rc = asgi_buf_append(buf, "0\r\n\r\n", 5);
     if (rc < 0) {
         PyErr_NoMemory();
         return -1;
     }
     if (!more) {
-        cycle->complete = true;
-        asgi_http1_conn_answered(conn, cycle->out.keep_alive, extra, owner);
-        asgi_server_count_request(cycle->server);
+        return asgi_send_end_body(cycle, extra, owner);
     } else if (asgi_buf_size(buf) >= ASGI_STREAM_HIGH_WATER) {
         asgi_conn_flush(conn);
     } else if (asgi_buf_size(buf) > 0) {
@@ -253,12 +276,30 @@ write_body(CycleObject *cycle, asgi_slice_t data, PyObject *owner, bool more)
     return 0;
 }
 
+int
+asgi_send_account(CycleObject *cycle, uint64_t size, bool more)
+{
+    asgi_http1_out_t *out = &cycle->out;
+
+    if (out->body != ASGI_BODY_LENGTH)
+        return 0;
+    if (size > out->remaining) {
+        PyErr_SetString(PyExc_RuntimeError, "Response content longer than Content-Length");
+        return -1;
+    }
+    if (!more && out->remaining != size) {
+        PyErr_SetString(PyExc_RuntimeError, "Response content shorter than Content-Length");
+        return -1;
+    }
+    out->remaining -= size;
+    return 0;
+}
+
 PyObject *
 asgi_send_body(CycleObject *cycle, PyObject *message)
 {
     struct asgi_server_state *own = cycle->server->state->server;
     PyObject *body = NULL, *flag = NULL, *result = NULL;
-    asgi_http1_out_t *out = &cycle->out;
     Py_buffer view = {0};
     asgi_slice_t data = {NULL, 0};
     int more = 0;
@@ -282,17 +323,8 @@ asgi_send_body(CycleObject *cycle, PyObject *message)
         result = Py_NewRef(own->ready); /* what was looked up ran Python, which closed us */
         goto done;
     }
-    if (out->body == ASGI_BODY_LENGTH) {
-        if (data.size > out->remaining) {
-            PyErr_SetString(PyExc_RuntimeError, "Response content longer than Content-Length");
-            goto done;
-        }
-        out->remaining -= data.size;
-        if (!more && out->remaining != 0) {
-            PyErr_SetString(PyExc_RuntimeError, "Response content shorter than Content-Length");
-            goto done;
-        }
-    }
+    if (asgi_send_account(cycle, data.size, more) < 0)
+        goto done;
     if (write_body(cycle, data, view.obj == NULL ? body : NULL, more) < 0)
         goto done;
     result = asgi_send_after_write(cycle, data.size);
@@ -329,13 +361,13 @@ send_message(PyObject *self, PyObject *message)
         goto done;
     }
     wanted = cycle->started ? own->str_response_body : own->str_response_start;
-    if (!PyUnicode_Check(type) || PyUnicode_Compare(type, wanted) != 0) {
+    if (cycle->body_over || cycle->file != NULL || !PyUnicode_Check(type)
+        || PyUnicode_Compare(type, wanted) != 0) {
         /* Told that the client has gone, frameworks give a stream up and answer once more. */
         if (!PyErr_Occurred() && cycle->started && cycle->peer_closed)
             result = Py_NewRef(own->ready);
         else if (!PyErr_Occurred())
-            PyErr_Format(PyExc_RuntimeError, "Expected ASGI message '%U', but got '%S'.", wanted,
-                         type);
+            result = asgi_send_extension(cycle, type, message);
         goto done;
     }
     if (cycle->conn == NULL)
@@ -352,7 +384,8 @@ asgi_send_must_wait(CycleObject *cycle)
 {
     /* Woken at the low-water mark (conn_http1.c), so one mark to compare with is enough. */
     return cycle->conn != NULL && !asgi_ws_closing(cycle)
-           && asgi_stream_pending(&cycle->conn->stream) > ASGI_STREAM_HIGH_WATER;
+           && (cycle->file != NULL
+               || asgi_stream_pending(&cycle->conn->stream) > ASGI_STREAM_HIGH_WATER);
 }
 
 static PyMethodDef send_def = {

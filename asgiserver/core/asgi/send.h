@@ -24,6 +24,17 @@ int asgi_send_head(CycleObject *cycle, asgi_buf_t *buf, unsigned status, PyObjec
 PyObject *asgi_send_start(CycleObject *cycle, PyObject *message);
 PyObject *asgi_send_body(CycleObject *cycle, PyObject *message);
 
+/* The last byte of the body is in the output buffer or in extra, which lies inside owner: ends the
+ * exchange, or waits for the trailers. Returns 0, or -1 with MemoryError. */
+int asgi_send_end_body(CycleObject *cycle, asgi_slice_t extra, PyObject *owner);
+
+/* Counts size bytes of body. Returns 0, or -1 with an exception where they do not fit the
+ * content-length. */
+int asgi_send_account(CycleObject *cycle, uint64_t size, bool more);
+
+/* Appends header fields. Returns 0, or -1 with an exception. May run Python. */
+int asgi_send_fields(asgi_http1_out_t *out, asgi_buf_t *buf, PyObject *headers);
+
 /* After size bytes were written: what the task has to do before it may go on. Returns: new
  * awaitable. */
 PyObject *asgi_send_after_write(CycleObject *cycle, size_t size);

@@ -19,6 +19,8 @@
 #include "base/pool.h"
 #include "net/balance.h"
 #include "net/deadline.h"
+#include "net/peers.h"
+#include "net/trust.h"
 #include "proto/headers.h"
 
 #define ASGI_MAX_METHODS 64
@@ -70,7 +72,26 @@
     X(reason, "reason") \
     X(subprotocol, "subprotocol") \
     X(subprotocols, "subprotocols") \
-    X(extensions, "extensions")
+    X(extensions, "extensions") \
+    X(https, "https") \
+    X(comma, ",") \
+    X(ws, "ws") \
+    X(wss, "wss") \
+    X(trailers, "trailers") \
+    X(more_trailers, "more_trailers") \
+    X(links, "links") \
+    X(file, "file") \
+    X(offset, "offset") \
+    X(count, "count") \
+    X(info, "info") \
+    X(fileno, "fileno") \
+    X(request_trailers, "http.request.trailers") \
+    X(response_trailers, "http.response.trailers") \
+    X(early_hint, "http.response.early_hint") \
+    X(pathsend, "http.response.pathsend") \
+    X(zerocopysend, "http.response.zerocopysend") \
+    X(push, "http.response.push") \
+    X(debug, "http.response.debug")
 /* clang-format on */
 
 /* Owned by struct asgi_state through its field `server`. */
@@ -103,6 +124,8 @@ typedef struct asgi_server {
     PyObject *context;         /* owned: copied for each request */
     PyObject *scope;           /* owned dict: what every scope starts from */
     PyObject *asgi;            /* owned dict, copied into each scope */
+    PyObject *extensions;      /* owned dict, copied into each scope; without what needs HTTP/1.1 */
+    PyObject *extensions_v10;  /* … in the other one */
     PyObject *ws_scope;        /* owned dicts: the same for WebSockets */
     PyObject *ws_asgi;
     PyObject *root_path;       /* owned str */
@@ -124,15 +147,21 @@ typedef struct asgi_server {
     time_t date_at;
 
     size_t connections, tasks;
+    asgi_peers_t peers; /* connections by client address, where they are bounded */
+    time_t peer_warned_at;
     unsigned long long total_requests;
     Py_ssize_t limit_concurrency;  /* -1: none */
     Py_ssize_t limit_max_requests; /* -1: none */
-    uint32_t max_header_bytes, max_header_count;
+    uint32_t max_header_bytes, max_line_bytes, max_header_count, max_chunk_extra;
     uint64_t max_body_bytes;
     size_t ws_max_size, ws_max_queue;
     int backlog;
     bool draining;
     bool at_close_queued;
+    bool proxy_headers;    /* trusted peers may name their clients */
+    bool forwarded_header; /* … by Forwarded rather than X-Forwarded-* */
+    asgi_trust_t trust;
+    bool debug; /* http.response.debug is logged */
 } asgi_server_t;
 
 /* Called by module.c. */

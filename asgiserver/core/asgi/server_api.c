@@ -9,6 +9,7 @@
 
 #include "asgi/cycle.h"
 #include "asgi/scope.h"
+#include "asgi/send_ext.h"
 #include "asgi/task.h"
 #include "net/conn.h"
 #include "net/listener.h"
@@ -161,11 +162,41 @@ make_defaults(asgi_server_t *self, PyObject *config)
     return rc < 0 ? -1 : 0;
 }
 
+/* proxy_headers, forwarded_allow_ips (a list of str, or one with commas), forwarded_header. */
+static int
+make_trust(asgi_server_t *self, PyObject *config)
+{
+    int proxy = option_bool(config, "proxy_headers", false);
+    int header = option_bool(config, "forwarded_header", false);
+    PyObject *allowed = option(config, "forwarded_allow_ips"), *list;
+    int rc = 0;
+
+    if (proxy < 0 || header < 0)
+        return -1;
+    self->proxy_headers = proxy > 0;
+    self->forwarded_header = header > 0;
+    if (allowed == NULL)
+        return 0;
+    list = PyUnicode_Check(allowed)
+               ? PyUnicode_Split(allowed, self->state->server->str_comma, -1)
+               : PySequence_Fast(allowed, "config['forwarded_allow_ips'] must be a list or a str");
+    for (Py_ssize_t i = 0; list != NULL && rc == 0 && i < PySequence_Fast_GET_SIZE(list); i++) {
+        Py_ssize_t size;
+        const char *item = PyUnicode_AsUTF8AndSize(PySequence_Fast_GET_ITEM(list, i), &size);
+        rc = item == NULL ? -1 : asgi_trust_add(&self->trust, (asgi_slice_t){item, (size_t)size});
+        if (rc < 0 && !PyErr_Occurred())
+            PyErr_NoMemory();
+    }
+    Py_XDECREF(list);
+    return list != NULL && rc == 0 ? 0 : -1;
+}
+
 static int
 make_bounds(asgi_server_t *self, PyObject *config)
 {
     uint64_t *after = self->deadlines.after;
-    Py_ssize_t head, count, body, backlog, ws_size, ws_queue;
+    Py_ssize_t head, line, count, chunk, peer, body, backlog, ws_size, ws_queue;
+    int debug;
 
     if (option_seconds(config, "timeout_header", 10, 0, &after[ASGI_DEADLINE_HEAD]) < 0
         || option_seconds(config, "timeout_body", 30, 0, &after[ASGI_DEADLINE_BODY]) < 0
@@ -174,7 +205,10 @@ make_bounds(asgi_server_t *self, PyObject *config)
         || option_size(config, "limit_concurrency", -1, &self->limit_concurrency) < 0
         || option_size(config, "limit_max_requests", -1, &self->limit_max_requests) < 0
         || option_size(config, "max_header_bytes", 65536, &head) < 0
+        || option_size(config, "max_line_bytes", 65536, &line) < 0
         || option_size(config, "max_header_count", 256, &count) < 0
+        || option_size(config, "max_chunk_extra", 8192, &chunk) < 0
+        || option_size(config, "limit_connections_per_client", 0, &peer) < 0
         || option_size(config, "max_body_bytes", 0, &body) < 0
         || option_size(config, "backlog", 2048, &backlog) < 0
         || option_size(config, "ws_max_size", 16 * 1024 * 1024, &ws_size) < 0
@@ -183,17 +217,23 @@ make_bounds(asgi_server_t *self, PyObject *config)
         || option_seconds(config, "ws_ping_timeout", 20, 0, &after[ASGI_DEADLINE_WS_PONG]) < 0)
         return -1;
     if (ws_size < 1 || ws_queue < 1 || head < 64 || head > 1 << 30 || count < 1 || count > 65535
-        || backlog > 1 << 30) {
+        || line < 16 || line > 1 << 30 || chunk > 1 << 30 || backlog > 1 << 30) {
         PyErr_SetString(PyExc_ValueError, "a bound in config is out of range");
         return -1;
     }
+    if ((debug = option_bool(config, "debug", false)) < 0)
+        return -1;
+    self->debug = debug > 0;
     after[ASGI_DEADLINE_LINGER] = 2000;
     after[ASGI_DEADLINE_DRAIN] = 500;
     after[ASGI_DEADLINE_WS_CLOSE] = 10000;
     self->ws_max_size = (size_t)ws_size;
     self->ws_max_queue = (size_t)ws_queue;
     self->max_header_bytes = (uint32_t)head;
+    self->max_line_bytes = (uint32_t)line;
     self->max_header_count = (uint32_t)count;
+    self->max_chunk_extra = (uint32_t)chunk;
+    self->peers.limit = (size_t)peer;
     self->max_body_bytes = (uint64_t)body;
     self->backlog = (int)backlog;
     return 0;
@@ -278,9 +318,11 @@ PyDoc_STRVAR(
     "An HTTP/1.1 and WebSocket server for one ASGI app on one loop of this package.\n\n"
     "config is a dict: root_path, scheme, server_header, date_header, headers, state,\n"
     "timeout_keep_alive, timeout_header, timeout_body, timeout_write (seconds),\n"
-    "limit_concurrency, limit_max_requests, max_header_bytes, max_header_count, max_body_bytes,\n"
+    "limit_concurrency, limit_max_requests, max_header_bytes, max_line_bytes, max_header_count,\n"
+    "max_chunk_extra, max_body_bytes, limit_connections_per_client,\n"
     "backlog, ws_max_size, ws_max_queue, ws_ping_interval, ws_ping_timeout (seconds), access_log,\n"
-    "error_log, on_max_requests.");
+    "error_log, on_max_requests, debug,\n"
+    "proxy_headers, forwarded_allow_ips, forwarded_header.");
 
 static PyObject *
 server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
@@ -321,7 +363,8 @@ server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         || option_callable(config, "error_log", &self->error_log) < 0
         || option_callable(config, "on_max_requests", &self->on_max_requests) < 0
         || make_bounds(self, config) < 0 || share_loads(self, config) < 0
-        || make_scope(self, config) < 0 || make_defaults(self, config) < 0) {
+        || make_scope(self, config) < 0 || asgi_extensions_make(self) < 0
+        || make_trust(self, config) < 0 || make_defaults(self, config) < 0) {
         if (!PyErr_Occurred())
             PyErr_NoMemory();
         Py_DECREF(self);
@@ -345,6 +388,8 @@ server_traverse(PyObject *op, visitproc visit, void *arg)
     Py_VISIT(self->context);
     Py_VISIT(self->scope);
     Py_VISIT(self->asgi);
+    Py_VISIT(self->extensions);
+    Py_VISIT(self->extensions_v10);
     Py_VISIT(self->ws_scope);
     Py_VISIT(self->ws_asgi);
     /* The list of running cycles owns a reference each. The self-reference is not visited: it
@@ -371,6 +416,8 @@ server_clear(PyObject *op)
     Py_CLEAR(self->context);
     Py_CLEAR(self->scope);
     Py_CLEAR(self->asgi);
+    Py_CLEAR(self->extensions);
+    Py_CLEAR(self->extensions_v10);
     Py_CLEAR(self->ws_scope);
     Py_CLEAR(self->ws_asgi);
     return 0;
@@ -388,6 +435,8 @@ server_dealloc(PyObject *op)
     Py_CLEAR(self->root_path_bytes);
     PyBuffer_Release(&self->loads);
     asgi_pool_dispose(&self->conn_pool);
+    asgi_peers_dispose(&self->peers);
+    asgi_trust_dispose(&self->trust);
     asgi_buf_dispose(&self->defaults);
     PyMem_Free(self->read_buffer);
     Py_XDECREF((PyObject *)self->loop);

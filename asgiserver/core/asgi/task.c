@@ -133,6 +133,8 @@ finish(CycleObject *cycle, PyObject *value)
                         NULL);
         Py_XDECREF(text);
         abandon(cycle, ASGI_WS_NORMAL);
+    } else if (cycle->conn != NULL && cycle->file != NULL && cycle->file_last) {
+        /* All was said; the file's last bytes end the exchange. */
     } else if (cycle->conn != NULL) {
         /* The exchange is still the connection's: it was not answered in full, or it is a
          * WebSocket, which the app ends by returning. */

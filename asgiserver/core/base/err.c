@@ -32,6 +32,12 @@ asgi_err_text(int code)
         return "invalid header value";
     case ASGI_ERR_BODY_SIZE:
         return "request body too large";
+    case ASGI_ERR_METHOD:
+        return "method not implemented";
+    case ASGI_ERR_LIMIT:
+        return "too many connections of one client";
+    case ASGI_ERR_FILE:
+        return "the file is shorter than it was";
     default:
         return "unknown error";
     }
@@ -46,7 +52,10 @@ asgi_err_status(int code)
     case ASGI_ERR_URI_SIZE:
         return 414;
     case ASGI_ERR_CODING:
+    case ASGI_ERR_METHOD:
         return 501;
+    case ASGI_ERR_VERSION:
+        return 505;
     case ASGI_ERR_BODY_SIZE:
         return 413;
     case ASGI_ERR_NOMEM:

@@ -19,10 +19,13 @@ typedef enum {
     ASGI_ERR_HEAD_SIZE = -10005, /* header block beyond its bound: 431 */
     ASGI_ERR_URI_SIZE = -10006,  /* request target alone beyond that bound: 414 */
     ASGI_ERR_CODING = -10007,    /* a transfer coding we do not implement: 501 */
-    ASGI_ERR_VERSION = -10008,   /* neither HTTP/1.0 nor HTTP/1.1: 400 */
+    ASGI_ERR_VERSION = -10008,   /* neither HTTP/1.0 nor HTTP/1.1: 505 */
     ASGI_ERR_NAME = -10009,      /* a header name that is not a token */
     ASGI_ERR_VALUE = -10010,     /* a header value with a control character */
     ASGI_ERR_BODY_SIZE = -10011, /* request body beyond its bound: 413 */
+    ASGI_ERR_METHOD = -10012,    /* a method we do not implement: 501 */
+    ASGI_ERR_LIMIT = -10013,     /* a client has as many connections as it may */
+    ASGI_ERR_FILE = -10014,      /* a file is shorter than it was */
 } asgi_err_t;
 
 /* Returns: borrowed, static text for one of the codes above; "unknown error" otherwise. */

@@ -10,6 +10,7 @@
 #include "asgi/cycle.h"
 #include "asgi/server.h"
 #include "net/conn_http1.h"
+#include "proto/date.h"
 
 #include <arpa/inet.h>
 #include <sys/ioctl.h>
@@ -127,6 +128,28 @@ on_flush_hook(asgi_hook_t *hook)
     asgi_conn_flush(ASGI_CONTAINER(hook, asgi_conn_t, flush_hook));
 }
 
+/* Whether the client may have one more connection. */
+static bool
+admitted(asgi_conn_t *conn)
+{
+    asgi_server_t *server = conn->server;
+    struct sockaddr_storage address;
+    int size = sizeof address, rc;
+
+    if (server->peers.limit == 0 || conn->pipe)
+        return true;
+    if (uv_tcp_getpeername(&conn->stream.uv.tcp, (struct sockaddr *)&address, &size) < 0)
+        return false; /* gone again */
+    rc = asgi_peers_enter(&server->peers, (struct sockaddr *)&address, &conn->peer);
+    if (rc == ASGI_ERR_LIMIT && asgi_date_now() != server->peer_warned_at) {
+        /* Once a second at most: whoever opens too many opens many more. */
+        server->peer_warned_at = asgi_date_now();
+        asgi_loop_acquire(server->loop);
+        asgi_server_log(server, 30, "Too many connections from one client, refused.", NULL);
+    }
+    return rc == 0;
+}
+
 void
 asgi_conn_adopt(asgi_listener_t *listener, int fd)
 {
@@ -143,7 +166,9 @@ asgi_conn_adopt(asgi_listener_t *listener, int fd)
     asgi_deadline_init(&conn->deadline);
     asgi_http1_init(&conn->http1);
     conn->http1.max_head_bytes = server->max_header_bytes;
+    conn->http1.max_line_bytes = server->max_line_bytes;
     conn->http1.max_fields = server->max_header_count;
+    conn->http1.max_chunk_extra = server->max_chunk_extra;
     conn->http1.max_body_bytes = server->max_body_bytes;
     conn->server = server;
     conn->pipe = listener->pipe;
@@ -163,7 +188,7 @@ asgi_conn_adopt(asgi_listener_t *listener, int fd)
                         : uv_tcp_open(&conn->stream.uv.tcp, fd);
     if (rc < 0)
         close(fd);
-    if (rc < 0 || asgi_stream_read_start(&conn->stream) < 0)
+    if (rc < 0 || !admitted(conn) || asgi_stream_read_start(&conn->stream) < 0)
         asgi_conn_close(conn);
 }
 
@@ -193,6 +218,8 @@ asgi_conn_close(asgi_conn_t *conn)
     asgi_stream_close(&conn->stream);
     asgi_link_remove(&conn->link);
     count_connection(server, -1);
+    asgi_peers_leave(&server->peers, conn->peer);
+    conn->peer = NULL;
     asgi_deadline_set(&server->deadlines, &conn->deadline, ASGI_DEADLINE_NONE);
     if (conn->cycle == NULL && conn->proto == NULL && conn->flush_hook.next == NULL)
         return;
@@ -269,6 +296,9 @@ unsent_bytes(asgi_conn_t *conn)
     size_t unsent = uv_stream_get_write_queue_size(&conn->stream.uv.stream);
     uv_os_fd_t fd;
     int queued;
+
+    if (conn->cycle != NULL && conn->cycle->file != NULL)
+        unsent += (size_t)conn->cycle->file->remaining;
 
     if (uv_fileno(&conn->stream.uv.handle, &fd) == 0 && ioctl(fd, TIOCOUTQ, &queued) == 0)
         unsent += (size_t)queued;

@@ -25,6 +25,7 @@
 
 #include "net/deadline.h"
 #include "net/listener.h"
+#include "net/peers.h"
 #include "net/stream.h"
 #include "proto/http1.h"
 
@@ -52,9 +53,11 @@ struct asgi_conn {
     struct CycleObject *cycle;      /* owned, or NULL */
     PyObject *client, *local;       /* owned address tuples or None; NULL: not asked yet */
     asgi_hook_t flush_hook;         /* output to be sent before the next poll */
+    asgi_peer_t *peer;              /* weak: in server->peers; NULL: not counted */
     size_t write_mark;              /* unsent bytes when the WRITE deadline last passed */
     bool pipe;
-    bool ending; /* asgi_conn_end() was called */
+    signed char trust; /* of the peer as a proxy: 1, -1, 0 while nobody has asked */
+    bool ending;       /* asgi_conn_end() was called */
     bool lingering;
     bool request_over; /* the current request has been read to its end */
     bool discard;      /* its body is unwanted: the answer is already out */

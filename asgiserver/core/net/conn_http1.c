@@ -8,6 +8,7 @@
  *   -      no       no       between requests                      IDLE (HEAD before the first)
  *   -      no       yes      the client is taking its answer       WRITE
  *   -      partial head      a request is arriving                 HEAD, not renewed by bytes
+ *   set    -        full     the app waits for the client to take  WRITE
  *   set    yes      -        reading a body the app may want       BODY while we read
  *   set    no       -        the app works                         none
  *   -      yes      -        answered early, discarding the body   BODY
@@ -19,6 +20,7 @@
 
 #include "asgi/cycle.h"
 #include "asgi/scope.h"
+#include "asgi/send_ext.h"
 #include "asgi/server.h"
 #include "asgi/task.h"
 #include "asgi/ws_cycle.h"
@@ -37,7 +39,9 @@ asgi_http1_conn_set_deadline(asgi_conn_t *conn, bool progress)
 
     if (conn->ending || conn->stream.closing || conn->proto != NULL)
         return;
-    if (cycle != NULL || asgi_http1_in_body(&conn->http1)) {
+    if (cycle != NULL && (cycle->file != NULL || asgi_list_first(&cycle->senders) != NULL)) {
+        kind = ASGI_DEADLINE_WRITE;
+    } else if (cycle != NULL || asgi_http1_in_body(&conn->http1)) {
         bool wait = asgi_http1_in_body(&conn->http1) && conn->stream.reading
                     && !(cycle != NULL && cycle->expect_continue);
         kind = wait ? ASGI_DEADLINE_BODY : ASGI_DEADLINE_NONE;
@@ -120,7 +124,6 @@ start_request(asgi_conn_t *conn, const char *head)
     asgi_server_t *server = conn->server;
     bool websocket = asgi_ws_wanted(&conn->http1);
     CycleObject *cycle;
-    int rc;
 
     asgi_loop_acquire(server->loop);
     conn->discard = false;
@@ -148,12 +151,7 @@ start_request(asgi_conn_t *conn, const char *head)
         return;
     }
     conn->cycle = cycle;
-    rc = asgi_scope_build(conn, head, cycle);
-    if (rc == ASGI_ERR_SYNTAX) {
-        refuse_broken(conn, rc);
-        return;
-    }
-    if (rc < 0 || asgi_task_start(cycle) < 0) {
+    if (asgi_scope_build(conn, head, cycle) < 0 || asgi_task_start(cycle) < 0) {
         asgi_loop_report(server->loop, "A request could not be started");
         asgi_http1_conn_refuse(conn, 500, "Internal Server Error");
     }
@@ -175,6 +173,22 @@ take_body(asgi_conn_t *conn, asgi_slice_t body)
     if (asgi_buf_size(&cycle->body) > UNREAD_BODY_HIGH)
         asgi_stream_read_stop(&conn->stream);
     asgi_cycle_wake_receivers(cycle);
+}
+
+/* Fields behind a chunked body become part of the app's last message. */
+static void
+take_trailers(asgi_conn_t *conn, const char *section)
+{
+    CycleObject *cycle = conn->cycle;
+
+    if (cycle == NULL)
+        return;
+    asgi_loop_acquire(conn->server->loop);
+    Py_XSETREF(cycle->trailers, asgi_scope_trailers(conn->server, &conn->http1, section));
+    if (cycle->trailers == NULL) {
+        asgi_loop_report(conn->server->loop, "A request's trailers could not be kept");
+        asgi_conn_close(conn);
+    }
 }
 
 /* The request was read to its end. Returns whether the next one may be looked at. */
@@ -217,6 +231,10 @@ asgi_http1_conn_input(asgi_conn_t *conn, const char *data, size_t size)
             break;
         case ASGI_HTTP1_BODY:
             take_body(conn, event.body);
+            used += event.consumed;
+            break;
+        case ASGI_HTTP1_TRAILERS:
+            take_trailers(conn, event.body.data);
             used += event.consumed;
             break;
         case ASGI_HTTP1_END:
@@ -309,9 +327,12 @@ asgi_http1_conn_answered(asgi_conn_t *conn, bool keep_alive, asgi_slice_t extra,
 void
 asgi_http1_conn_sent(asgi_conn_t *conn)
 {
-    if (conn->cycle != NULL) {
+    if (conn->cycle != NULL && conn->cycle->file != NULL) {
+        asgi_send_file_go_on(conn->cycle);
+    } else if (conn->cycle != NULL) {
         if (asgi_stream_pending(&conn->stream) <= ASGI_STREAM_LOW_WATER)
             asgi_cycle_wake_senders(conn->cycle);
+        asgi_http1_conn_set_deadline(conn, true);
     } else if (asgi_stream_pending(&conn->stream) <= ASGI_STREAM_LOW_WATER) {
         go_on(conn);
     } else {

@@ -241,6 +241,19 @@ asgi_stream_flush(asgi_stream_t *stream, asgi_slice_t extra, PyObject *owner)
         break_stream(stream, rc);
 }
 
+void
+asgi_stream_queue(asgi_stream_t *stream)
+{
+    int rc;
+
+    if (stream->broken || stream->closing || stream->shut || stream->flight_size > 0
+        || asgi_buf_size(&stream->out) == 0)
+        return;
+    rc = start_flight(stream, (asgi_slice_t){NULL, 0}, NULL);
+    if (rc < 0)
+        break_stream(stream, rc);
+}
+
 static void
 on_shutdown(uv_shutdown_t *request, int status)
 {

@@ -86,6 +86,18 @@ asgi_stream_pending(const asgi_stream_t *stream)
  * on_broken before this returns. */
 void asgi_stream_flush(asgi_stream_t *stream, asgi_slice_t extra, PyObject *owner);
 
+/* Hands what is in the out buffer to a uv_write even where the kernel would take it at once, so that
+ * on_sent comes, in a later turn. */
+void asgi_stream_queue(asgi_stream_t *stream);
+
+/* Whether bytes may be written to the socket behind the stream's back while nothing is pending: not
+ * where they have to be encrypted on the way. */
+static inline bool
+asgi_stream_raw(const asgi_stream_t *stream)
+{
+    return true;
+}
+
 /* Sends FIN once everything written has gone out. */
 void asgi_stream_shutdown(asgi_stream_t *stream);
 void asgi_stream_close(asgi_stream_t *stream);

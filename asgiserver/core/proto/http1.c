@@ -5,38 +5,42 @@
  * State machine (one per connection):
  *
  *   HEAD ──complete──▶ LENGTH (content-length > 0) ──▶ OVER
- *                 ├──▶ CHUNK_* (chunked)           ──▶ OVER
+ *                 ├──▶ CHUNK_* (chunked) ──▶ TRAILERS ──▶ OVER
  *                 └──▶ OVER (no body)
+ *   HEAD ──what llhttp refuses──▶ BAD_LINE ──its end──▶ BROKEN
  *   OVER ──next()──▶ END event, HEAD          any ──error──▶ BROKEN
  *
  * llhttp only ever sees heads: on_headers_complete pauses it at the last LF, and the parser is
  * reset before the next head.
  */
+#define _GNU_SOURCE /* memmem */
+
 #include "proto/http1.h"
+
+#include "proto/http1_line.h"
 
 #include <limits.h>
 #include <stdlib.h>
 
 enum {
+    BAD_LINE, /* a request line llhttp has refused: its end tells the status */
     HEAD,
     LENGTH,
     CHUNK_SIZE_FIRST, /* at least one hex digit is due */
     CHUNK_SIZE,
+    CHUNK_EXTENSION_NAME, /* its first character is due */
     CHUNK_EXTENSION,
     CHUNK_SIZE_LF,
     CHUNK_DATA,
     CHUNK_DATA_CR,
     CHUNK_DATA_LF,
-    TRAILER_FIRST, /* at the start of a trailer line */
-    TRAILER,
-    TRAILER_LF,
-    LAST_LF,
+    TRAILERS, /* behind the last chunk's size: fields, or the empty line at once */
     OVER,
     BROKEN,
 };
 
-/* Extensions plus trailers of one request: nobody needs them, so nobody may send many. */
-#define MAX_FRAMING 8192
+#define MAX_NAME 256       /* bytes of a field's name */
+#define MAX_SIZE_DIGITS 16 /* of a chunk's size, leading zeros included */
 
 /* ---- llhttp's callbacks: note offsets, judge nothing ---- */
 
@@ -159,8 +163,9 @@ asgi_http1_init(asgi_http1_t *http1)
     memset(http1, 0, offsetof(asgi_http1_t, inline_fields));
     http1->fields = http1->inline_fields;
     http1->field_capacity = ASGI_HTTP1_INLINE_FIELDS;
-    http1->max_head_bytes = 65536;
+    http1->max_head_bytes = http1->max_line_bytes = 65536;
     http1->max_fields = 256;
+    http1->max_chunk_extra = 8192;
     begin_head(http1);
 }
 
@@ -213,7 +218,7 @@ check_request_line(asgi_http1_t *http1, const char *head, size_t size)
         return ASGI_ERR_SYNTAX;
     if (head[after + 6] != '1' || head[after + 7] != '.'
         || (head[after + 8] != '0' && head[after + 8] != '1') || head[after + 9] != '\r')
-        return ASGI_ERR_VERSION;
+        return asgi_http1_line_fault(head, size);
     for (size_t i = target; i < after; i++) {
         if (head[i] <= 0x20 || head[i] == 0x7f) /* char is signed here: refuses >= 0x80 too */
             return ASGI_ERR_SYNTAX;
@@ -221,42 +226,6 @@ check_request_line(asgi_http1_t *http1, const char *head, size_t size)
     http1->minor = (uint8_t)(head[after + 8] - '0');
     http1->method = http1->llhttp.method;
     return 0;
-}
-
-/* uri-host [":" port], as far as it can be told without resolving: no userinfo, no path, no
- * space, brackets only around an address. An empty value is allowed (RFC 9112 3.2). */
-static bool
-host_ok(asgi_slice_t host)
-{
-    bool bracket = host.size > 0 && host.data[0] == '[';
-    size_t i = 0;
-
-    if (bracket) {
-        for (i = 1; i < host.size && host.data[i] != ']'; i++) {
-            char c = host.data[i];
-            if (!((c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || c == ':'
-                  || c == '.' || c == '%' || c == '-' || c == '_' || c == '~'))
-                return false;
-        }
-        if (i++ == host.size || i == 2)
-            return false;
-    } else {
-        for (; i < host.size && host.data[i] != ':'; i++) {
-            char c = host.data[i];
-            if (!((c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z')
-                  || (c != '\0' && strchr("-._~!$&'()*+,;=%", c) != NULL)))
-                return false;
-        }
-    }
-    if (i == host.size)
-        return true;
-    if (host.data[i] != ':')
-        return false;
-    for (i++; i < host.size; i++) {
-        if (host.data[i] < '0' || host.data[i] > '9')
-            return false;
-    }
-    return true;
 }
 
 static int
@@ -291,7 +260,7 @@ judge_field(asgi_http1_t *http1, int id, asgi_slice_t value, verdict_t *verdict)
 
     switch (id) {
     case ASGI_HEADER_HOST:
-        if (++verdict->hosts > 1 || !host_ok(value))
+        if (++verdict->hosts > 1 || !asgi_http1_host_ok(value))
             return ASGI_ERR_HOST;
         break;
     case ASGI_HEADER_CONTENT_LENGTH:
@@ -306,7 +275,10 @@ judge_field(asgi_http1_t *http1, int id, asgi_slice_t value, verdict_t *verdict)
             verdict->codings++;
             verdict->chunked_last = asgi_slice_is(item, "chunked");
         }
-        if (verdict->codings == 0)
+        /* Empty elements might be skipped (RFC 9110 5.6.1), but whoever compares the whole value
+         * with "chunked" does not: nobody sends them who means well. */
+        if (value.size == 0 || value.data[0] == ',' || value.data[value.size - 1] == ','
+            || memmem(value.data, value.size, ",,", 2) != NULL)
             return ASGI_ERR_FRAMING;
         break;
     case ASGI_HEADER_CONNECTION:
@@ -321,6 +293,11 @@ judge_field(asgi_http1_t *http1, int id, asgi_slice_t value, verdict_t *verdict)
         while (asgi_slice_next_item(&rest, &item))
             http1->upgrade_websocket |= asgi_slice_is(item, "websocket");
         break;
+    case ASGI_HEADER_FORWARDED:
+    case ASGI_HEADER_X_FORWARDED_FOR:
+    case ASGI_HEADER_X_FORWARDED_PROTO:
+        http1->forwarded = true;
+        break;
     case ASGI_HEADER_EXPECT:
         http1->expect_continue |= asgi_slice_is(value, "100-continue");
         break;
@@ -328,6 +305,56 @@ judge_field(asgi_http1_t *http1, int id, asgi_slice_t value, verdict_t *verdict)
         break;
     }
     return 0;
+}
+
+/* Checks one field and trims its value. Returns its number, or SYNTAX or HEAD_SIZE. */
+static inline __attribute__((always_inline)) int
+check_field(asgi_http1_field_t *field, char *scratch, const char *base)
+{
+    const char *name = base + field->name;
+    asgi_slice_t value;
+    int id;
+
+    if (field->name_size > MAX_NAME)
+        return ASGI_ERR_HEAD_SIZE;
+    if ((id = asgi_header_name(name, field->name_size, scratch)) < 0
+        || name[field->name_size] != ':')
+        return ASGI_ERR_SYNTAX;
+    if (field->value_size == 0)
+        field->value = field->name + field->name_size + 1;
+    value = asgi_slice_trim((asgi_slice_t){base + field->value, field->value_size});
+    if (!asgi_header_value_ok(value.data, value.size))
+        return ASGI_ERR_SYNTAX;
+    field->value = (uint32_t)(value.data - base);
+    field->value_size = (uint32_t)value.size;
+    field->id = (uint16_t)id;
+    return id;
+}
+
+/* A target that is no path. With the absolute form its authority takes Host's place, as RFC 9112
+ * 3.2.2 demands: the field's slice is moved there. */
+static int
+judge_target(asgi_http1_t *http1, const char *head)
+{
+    asgi_slice_t authority;
+
+    switch (asgi_http1_target_form((asgi_slice_t){head + http1->target, http1->target_size},
+                                   &authority)) {
+    case ASGI_TARGET_ORIGIN:
+        return 0;
+    case ASGI_TARGET_ASTERISK:
+        return http1->method == HTTP_OPTIONS ? 0 : ASGI_ERR_SYNTAX; /* RFC 9112 3.2.4 */
+    case ASGI_TARGET_ABSOLUTE:
+        for (uint32_t i = 0; i < http1->field_count; i++) {
+            if (http1->fields[i].id == ASGI_HEADER_HOST) {
+                http1->fields[i].value = (uint32_t)(authority.data - head);
+                http1->fields[i].value_size = (uint32_t)authority.size;
+            }
+        }
+        return 0;
+    default:
+        return ASGI_ERR_SYNTAX;
+    }
 }
 
 static int
@@ -340,32 +367,27 @@ judge_head(asgi_http1_t *http1, char *scratch, const char *head, size_t size)
         return ASGI_ERR_SYNTAX;
     if ((rc = check_request_line(http1, head, size)) < 0)
         return rc;
+    /* CONNECT would make us a proxy; its target is not a path. */
+    if (http1->method == HTTP_CONNECT)
+        return ASGI_ERR_METHOD;
     http1->content_length = 0;
-    http1->expect_continue = http1->upgrade_websocket = false;
+    http1->expect_continue = http1->upgrade_websocket = http1->forwarded = false;
     for (uint32_t i = 0; i < http1->field_count; i++) {
         asgi_http1_field_t *field = &http1->fields[i];
-        const char *name = head + field->name;
-        int id;
+        int id = check_field(field, scratch, head);
 
-        if (field->name_size > 256)
-            return ASGI_ERR_HEAD_SIZE;
-        if ((id = asgi_header_name(name, field->name_size, scratch)) < 0
-            || name[field->name_size] != ':')
-            return ASGI_ERR_SYNTAX;
-        if (field->value_size == 0)
-            field->value = field->name + field->name_size + 1;
-        asgi_slice_t value =
-            asgi_slice_trim((asgi_slice_t){head + field->value, field->value_size});
-        if (!asgi_header_value_ok(value.data, value.size))
-            return ASGI_ERR_SYNTAX;
-        field->value = (uint32_t)(value.data - head);
-        field->value_size = (uint32_t)value.size;
-        field->id = (uint16_t)id;
-        if (id != ASGI_HEADER_OTHER && (rc = judge_field(http1, id, value, &verdict)) < 0)
+        if (id < 0)
+            return id;
+        if (id != ASGI_HEADER_OTHER
+            && (rc = judge_field(http1, id, (asgi_slice_t){head + field->value, field->value_size},
+                                 &verdict))
+                   < 0)
             return rc;
     }
     if (http1->minor == 1 && verdict.hosts == 0)
         return ASGI_ERR_HOST;
+    if (head[http1->target] != '/' && (rc = judge_target(http1, head)) < 0)
+        return rc;
     /* RFC 9112 6.1: a length beside a coding, or a coding on HTTP/1.0, is an attack or a fault. */
     if (verdict.codings > 0) {
         if (verdict.lengths > 0 || http1->minor == 0 || !verdict.chunked_last)
@@ -379,41 +401,76 @@ judge_head(asgi_http1_t *http1, char *scratch, const char *head, size_t size)
     http1->expect_continue &= http1->minor == 1;
     if (http1->max_body_bytes > 0 && http1->content_length > http1->max_body_bytes)
         return ASGI_ERR_BODY_SIZE;
-    /* CONNECT would make us a proxy; its target is not a path. */
-    if (http1->method == HTTP_CONNECT)
-        return ASGI_ERR_SYNTAX;
+    return 0;
+}
+
+/* Bytes at the front that belong to empty lines (RFC 9112 2.2). */
+static size_t
+empty_lines(const char *data, size_t size)
+{
+    size_t i = 0;
+
+    while (i < size && (data[i] == '\r' || data[i] == '\n'))
+        i++;
+    return i;
+}
+
+/* llhttp has refused the head at `at`. In a request line it may be for a method or a version we do
+ * not have, which only the whole line tells. Returns 0 when that has to be waited for. */
+static int
+refuse_head(asgi_http1_t *http1, const char *data, size_t size, size_t at)
+{
+    size_t start = empty_lines(data, size);
+
+    if (http1->error != 0)
+        return http1->error;
+    if (at >= start && memchr(data + start, '\n', at - start) != NULL)
+        return asgi_http1_line_fault(data, size) == ASGI_ERR_VERSION ? ASGI_ERR_VERSION
+                                                                     : ASGI_ERR_SYNTAX;
+    http1->state = BAD_LINE;
+    return asgi_http1_line_fault(data, size);
+}
+
+/* What to say when a head or its request line is longer than it may be; 0 when it is not (yet). */
+static int
+size_fault(const asgi_http1_t *http1, size_t size)
+{
+    if (!http1->done_target && size > http1->max_line_bytes)
+        return ASGI_ERR_URI_SIZE;
+    if (size > http1->max_head_bytes)
+        return http1->done_target ? ASGI_ERR_HEAD_SIZE : ASGI_ERR_URI_SIZE;
     return 0;
 }
 
 static int
 feed_head(asgi_http1_t *http1, const char *data, size_t size, size_t *consumed)
 {
-    char scratch[256];
+    char scratch[MAX_NAME];
     size_t limit = http1->max_head_bytes;
     size_t usable = size < limit ? size : limit;
     llhttp_errno_t rc;
     size_t end;
 
     if (usable <= http1->fed)
-        return size <= limit ? 0 : http1->done_target ? ASGI_ERR_HEAD_SIZE : ASGI_ERR_URI_SIZE;
+        return size_fault(http1, size);
     http1->base = data;
     rc = llhttp_execute(&http1->llhttp, data + http1->fed, usable - http1->fed);
     http1->base = NULL;
     if (rc == HPE_OK) {
         http1->fed = (uint32_t)usable;
-        if (size <= limit)
-            return 0;
-        return http1->done_target ? ASGI_ERR_HEAD_SIZE : ASGI_ERR_URI_SIZE;
+        return size_fault(http1, size);
     }
-    if (rc != HPE_PAUSED)
-        return http1->error != 0 ? http1->error : ASGI_ERR_SYNTAX;
-    /* Paused in on_headers_complete: at the head's last LF or just behind it, by version. */
     end = (size_t)(llhttp_get_error_pos(&http1->llhttp) - data);
+    if (rc != HPE_PAUSED)
+        return refuse_head(http1, data, size, end);
+    /* Paused in on_headers_complete: at the head's last LF or just behind it, by version. */
     if (end < size && (end == 0 || data[end - 1] != '\n') && data[end] == '\n')
         end++;
     *consumed = end;
     if (end > limit)
         return ASGI_ERR_HEAD_SIZE;
+    if (http1->target + http1->target_size > http1->max_line_bytes)
+        return ASGI_ERR_URI_SIZE;
     return judge_head(http1, scratch, data, end);
 }
 
@@ -439,7 +496,7 @@ chunk_byte(asgi_http1_t *http1, char c)
     case CHUNK_SIZE:
         digit = hex_digit(c);
         if (digit >= 0) {
-            if (http1->remaining >> 55 != 0)
+            if (http1->remaining >> 55 != 0 || ++http1->size_digits > MAX_SIZE_DIGITS)
                 return ASGI_ERR_FRAMING;
             http1->remaining = http1->remaining << 4 | (uint64_t)digit;
             http1->state = CHUNK_SIZE;
@@ -450,20 +507,27 @@ chunk_byte(asgi_http1_t *http1, char c)
         if (c == '\r')
             http1->state = CHUNK_SIZE_LF;
         else if (c == ';')
-            http1->state = CHUNK_EXTENSION;
+            http1->state = CHUNK_EXTENSION_NAME;
         else
             return ASGI_ERR_FRAMING;
+        return 0;
+    case CHUNK_EXTENSION_NAME:
+        if (c == ' ' || c == '\t')
+            return ++http1->framing > http1->max_chunk_extra ? ASGI_ERR_HEAD_SIZE : 0;
+        if (c < '!' || c == 0x7f || c == ';' || c == '=' || c == '"')
+            return ASGI_ERR_FRAMING; /* char is signed: bytes of 0x80 and above, too */
+        http1->state = CHUNK_EXTENSION;
         return 0;
     case CHUNK_EXTENSION:
         if (c == '\r')
             http1->state = CHUNK_SIZE_LF;
         else if (((unsigned char)c < 0x20 && c != '\t') || c == 0x7f)
             return ASGI_ERR_FRAMING;
-        else if (++http1->framing > MAX_FRAMING)
+        else if (++http1->framing > http1->max_chunk_extra)
             return ASGI_ERR_HEAD_SIZE;
         return 0;
     case CHUNK_SIZE_LF:
-        http1->state = http1->remaining > 0 ? CHUNK_DATA : TRAILER_FIRST;
+        http1->state = http1->remaining > 0 ? CHUNK_DATA : TRAILERS;
         break;
     case CHUNK_DATA_CR:
         http1->state = CHUNK_DATA_LF;
@@ -471,29 +535,67 @@ chunk_byte(asgi_http1_t *http1, char c)
     case CHUNK_DATA_LF:
         http1->state = CHUNK_SIZE_FIRST;
         break;
-    case TRAILER_FIRST:
-    case TRAILER:
-        if (c == '\r') {
-            http1->state = http1->state == TRAILER ? TRAILER_LF : LAST_LF;
-            return 0;
-        }
-        if (((unsigned char)c < 0x20 && c != '\t') || c == 0x7f
-            || (http1->state == TRAILER_FIRST && (c == ' ' || c == '\t' || c == ':')))
-            return ASGI_ERR_FRAMING;
-        if (++http1->framing > MAX_FRAMING)
-            return ASGI_ERR_HEAD_SIZE;
-        http1->state = TRAILER;
-        return 0;
-    case TRAILER_LF:
-        http1->state = TRAILER_FIRST;
-        break;
-    case LAST_LF:
-        http1->state = OVER;
-        break;
     default:
         return ASGI_ERR_FRAMING;
     }
     return c == '\n' ? 0 : ASGI_ERR_FRAMING;
+}
+
+/* One line of the trailer section, without its CRLF. */
+static int
+trailer_line(asgi_http1_t *http1, const char *data, size_t start, size_t end)
+{
+    char scratch[MAX_NAME];
+    const char *colon = memchr(data + start, ':', end - start);
+    asgi_http1_field_t *field;
+    int id;
+
+    if (colon == NULL)
+        return ASGI_ERR_SYNTAX;
+    if (http1->field_count >= http1->max_fields)
+        return ASGI_ERR_HEAD_SIZE;
+    if (http1->field_count == http1->field_capacity && grow_fields(http1) < 0)
+        return ASGI_ERR_NOMEM;
+    field = &http1->fields[http1->field_count++];
+    *field = (asgi_http1_field_t){.name = (uint32_t)start,
+                                  .name_size = (uint32_t)(colon - data - (ptrdiff_t)start),
+                                  .value = (uint32_t)(colon + 1 - data),
+                                  .value_size = (uint32_t)(data + end - colon - 1)};
+    id = check_field(field, scratch, data);
+    if (id == ASGI_HEADER_CONTENT_LENGTH || id == ASGI_HEADER_TRANSFER_ENCODING)
+        return ASGI_ERR_FRAMING; /* too late to say, and not for everybody (RFC 9110 6.5.1) */
+    return id < 0 ? id : 0;
+}
+
+/* Takes the section apart line by line as it comes in. Offsets of the fields are from data, its
+ * first byte. Returns 0 or an error; *consumed stays 0 while the section is incomplete. */
+static int
+feed_trailers(asgi_http1_t *http1, const char *data, size_t size, size_t *consumed)
+{
+    int rc;
+
+    if (http1->fed == 0)
+        http1->field_count = 0; /* the head's are no longer needed */
+    while (http1->fed < size) {
+        size_t start = http1->fed;
+        const char *lf = memchr(data + start, '\n', size - start);
+        size_t end = lf != NULL ? (size_t)(lf - data) : size;
+        if (end >= http1->max_head_bytes)
+            return ASGI_ERR_HEAD_SIZE;
+        if (lf == NULL)
+            break;
+        if (end == start || data[end - 1] != '\r')
+            return ASGI_ERR_FRAMING;
+        http1->fed = (uint32_t)end + 1;
+        if (end == start + 1) {
+            *consumed = end + 1;
+            http1->state = OVER;
+            return 0;
+        }
+        if ((rc = trailer_line(http1, data, start, end - 1)) < 0)
+            return rc;
+    }
+    return 0;
 }
 
 static asgi_http1_kind_t
@@ -513,6 +615,7 @@ take_body(asgi_http1_t *http1, const char *data, size_t size, asgi_http1_event_t
 
     http1->remaining -= n;
     http1->received += n;
+    http1->framing -= n < http1->framing ? n : http1->framing;
     if (http1->max_body_bytes > 0 && http1->received > http1->max_body_bytes)
         return fail(http1, event, ASGI_ERR_BODY_SIZE);
     if (http1->remaining == 0)
@@ -537,9 +640,15 @@ asgi_http1_next(asgi_http1_t *http1, const char *data, size_t size, asgi_http1_e
             return fail(http1, event, rc);
         if (event->consumed == 0)
             return ASGI_HTTP1_MORE;
+        http1->fed = 0;
         http1->remaining = http1->content_length;
         http1->state = http1->chunked ? CHUNK_SIZE_FIRST : http1->remaining > 0 ? LENGTH : OVER;
         return event->kind = ASGI_HTTP1_HEAD;
+    case BAD_LINE:
+        rc = asgi_http1_line_fault(data, size);
+        if (rc == 0)
+            rc = size_fault(http1, size);
+        return rc < 0 ? fail(http1, event, rc) : ASGI_HTTP1_MORE;
     case LENGTH:
         return size > 0 ? take_body(http1, data, size, event) : ASGI_HTTP1_MORE;
     case BROKEN:
@@ -547,25 +656,37 @@ asgi_http1_next(asgi_http1_t *http1, const char *data, size_t size, asgi_http1_e
     default:
         break;
     }
-    while (http1->state != OVER && i < size) {
+    while (http1->state != OVER && http1->state != TRAILERS && i < size) {
         if (http1->state == CHUNK_DATA) {
             event->consumed = i;
             return take_body(http1, data + i, size - i, event);
         }
-        if (http1->state == CHUNK_SIZE_FIRST)
+        if (http1->state == CHUNK_SIZE_FIRST) {
             http1->remaining = 0;
+            http1->size_digits = 0;
+        }
         rc = chunk_byte(http1, data[i++]);
         if (rc < 0)
             return fail(http1, event, rc);
     }
     event->consumed = i;
+    if (http1->state == TRAILERS && i < size) {
+        size_t section = 0;
+        rc = feed_trailers(http1, data + i, size - i, &section);
+        if (rc < 0)
+            return fail(http1, event, rc);
+        event->consumed = i + section;
+        event->body = (asgi_slice_t){data + i, section};
+        if (http1->state == OVER && http1->field_count > 0)
+            return event->kind = ASGI_HTTP1_TRAILERS;
+    }
     if (http1->state != OVER)
         return ASGI_HTTP1_MORE;
     begin_head(http1);
     return event->kind = ASGI_HTTP1_END;
 }
 
-int
+void
 asgi_http1_split_target(const asgi_http1_t *http1, const char *head, asgi_slice_t *path,
                         asgi_slice_t *query)
 {
@@ -581,25 +702,15 @@ asgi_http1_split_target(const asgi_http1_t *http1, const char *head, asgi_slice_
         query->size = target.size - (size_t)(mark + 1 - target.data);
         target.size = (size_t)(mark - target.data);
     }
-    if (target.size > 0 && target.data[0] != '/') {
-        size_t scheme =
-            target.size > 7 && asgi_slice_is((asgi_slice_t){target.data, 7}, "http://")    ? 7
-            : target.size > 8 && asgi_slice_is((asgi_slice_t){target.data, 8}, "https://") ? 8
-                                                                                           : 0;
-        if (scheme > 0) {
-            const char *slash = memchr(target.data + scheme, '/', target.size - scheme);
-            *path = slash == NULL
-                        ? ASGI_SLICE("/")
-                        : (asgi_slice_t){slash, (size_t)(target.data + target.size - slash)};
-            return 0;
-        }
-        if (target.size != 1 || target.data[0] != '*')
-            return ASGI_ERR_SYNTAX;
+    /* Only the absolute form begins otherwise: judge_head() has seen to that. */
+    if (target.data[0] != '/' && target.data[0] != '*') {
+        size_t scheme = (target.data[4] | 0x20) == 's' ? 8 : 7;
+        const char *slash = memchr(target.data + scheme, '/', target.size - scheme);
+        *path = slash == NULL ? ASGI_SLICE("/")
+                              : (asgi_slice_t){slash, (size_t)(target.data + target.size - slash)};
+        return;
     }
-    if (target.size == 0)
-        return ASGI_ERR_SYNTAX;
     *path = target;
-    return 0;
 }
 
 bool

@@ -7,7 +7,7 @@
  * folded lines, one space between the parts of the request line, HTTP/1.0 or 1.1, names are
  * tokens, values have no control characters, exactly one well-formed Host on 1.1, and one
  * unambiguous body length. Bodies are framed here: counting for Content-Length, a small strict
- * decoder for chunked (extensions and trailers bounded and dropped).
+ * decoder for chunked (extensions bounded and dropped, trailers held to the rules of a head).
  *
  * Use: call asgi_http1_next() with the bytes not consumed so far, again and again.
  *
@@ -15,12 +15,14 @@
  *   MORE         >= 0                no event in these bytes: come back with more after them
  *   HEAD         the whole head      fields and target are slices of the data just given
  *   BODY         framing and data    event.body is a slice of the data just given
+ *   TRAILERS     the whole section   event.body is the section, fields are the trailers, their
+ *                                    offsets counted from it; only where there are any
  *   END          framing             the request is over; next call begins another one
  *   ERROR        -                   event.error; the parser answers ERROR for ever after
  *
- * While a head is incomplete nothing of it is consumed (its slices must be contiguous), so the
- * next call must give the same bytes again, at any address, followed by more. The bound on head
- * bytes therefore bounds the caller's buffer too.
+ * While a head or a trailer section is incomplete nothing of it is consumed (its slices must be
+ * contiguous), so the next call must give the same bytes again, at any address, followed by more.
+ * The bound on head bytes therefore bounds the caller's buffer too.
  */
 #ifndef ASGI_HTTP1_H
 #define ASGI_HTTP1_H
@@ -44,6 +46,7 @@ typedef enum {
     ASGI_HTTP1_MORE,
     ASGI_HTTP1_HEAD,
     ASGI_HTTP1_BODY,
+    ASGI_HTTP1_TRAILERS,
     ASGI_HTTP1_END,
     ASGI_HTTP1_ERROR,
 } asgi_http1_kind_t;
@@ -52,17 +55,19 @@ typedef struct {
     asgi_http1_kind_t kind;
     int error; /* ERROR: one of err.h's */
     size_t consumed;
-    asgi_slice_t body; /* BODY: borrowed from the caller's data */
+    asgi_slice_t body; /* BODY, TRAILERS: borrowed from the caller's data */
 } asgi_http1_event_t;
 
 typedef struct {
     llhttp_t llhttp;
     /* Set by the owner after asgi_http1_init(); 0 bytes of body: no bound. */
-    uint32_t max_head_bytes;
+    uint32_t max_head_bytes; /* of a head, and of a trailer section */
+    uint32_t max_line_bytes; /* of a request line */
     uint32_t max_fields;
+    uint32_t max_chunk_extra; /* chunk framing of a body beyond the size of its data */
     uint64_t max_body_bytes;
 
-    /* The head's result, valid from HEAD to the next request's first byte. */
+    /* The head's result, valid from HEAD to TRAILERS (fields) or the next request's first byte. */
     uint8_t method;  /* llhttp_method_t */
     uint8_t minor;   /* HTTP/1.minor */
     bool keep_alive; /* what the request allows */
@@ -70,6 +75,7 @@ typedef struct {
     bool chunked;
     bool upgrade; /* Connection: upgrade and an Upgrade header */
     bool upgrade_websocket;
+    bool forwarded;          /* has a field by which a proxy may name its client */
     uint64_t content_length; /* declared; 0 when chunked */
     uint32_t target, target_size;
     uint32_t field_count;
@@ -77,15 +83,16 @@ typedef struct {
 
     /* Private. */
     uint8_t state;
+    uint8_t size_digits; /* of the chunk size being read */
     bool in_field;
     bool done_target;
     int error;
     uint32_t field_capacity;
-    uint32_t fed;       /* bytes of this head llhttp has seen */
+    uint32_t fed;       /* bytes of this head llhttp has seen, of these trailers we have scanned */
     const char *base;   /* the head's first byte, only during asgi_http1_next() */
     uint64_t remaining; /* of the body or the chunk */
     uint64_t received;  /* body bytes so far */
-    uint32_t framing;   /* bytes of extensions and trailers of this request */
+    uint64_t framing;   /* bytes of chunk extensions, less the data that came with them */
     asgi_http1_field_t inline_fields[ASGI_HTTP1_INLINE_FIELDS];
 } asgi_http1_t;
 
@@ -98,10 +105,9 @@ asgi_http1_kind_t asgi_http1_next(asgi_http1_t *http1, const char *data, size_t 
                                   asgi_http1_event_t *event);
 
 /* Splits the target of a head just parsed into path and query, both slices of head: absolute-form
- * loses scheme and authority, a fragment is dropped. Returns 0, or SYNTAX for a target that is
- * neither a path, nor "*", nor an absolute http(s) URI. */
-ASGI_MUST_CHECK int asgi_http1_split_target(const asgi_http1_t *http1, const char *head,
-                                            asgi_slice_t *path, asgi_slice_t *query);
+ * loses scheme and authority, a fragment is dropped. */
+void asgi_http1_split_target(const asgi_http1_t *http1, const char *head, asgi_slice_t *path,
+                             asgi_slice_t *query);
 
 /* Whether a request has begun (a byte of its head was seen) and is not over. */
 bool asgi_http1_in_request(const asgi_http1_t *http1);
