@@ -246,6 +246,57 @@ def split_headers(
     help="Seconds in which a client takes no byte of its response's end. 0: no limit.",
 )
 @option(
+    "--timeout-tls-handshake",
+    type=click.FloatRange(min=0),
+    default=10,
+    ours=True,
+    help="Seconds for a TLS handshake, from the connection. 0: no limit.",
+)
+@option(
+    "--ssl-certfile",
+    multiple=True,
+    type=click.Path(),
+    metavar="FILE",
+    help="PEM file of a certificate and its chain: the server speaks HTTPS. Several, with a "
+    "--ssl-keyfile each, are chosen from by the name a client asks for; the first is the default.",
+)
+@option(
+    "--ssl-keyfile",
+    multiple=True,
+    type=click.Path(),
+    metavar="FILE",
+    help="PEM file of the certificate's private key, if not in the same file. In the order of "
+    "--ssl-certfile.",
+)
+@option("--ssl-keyfile-password", help="Password of encrypted private keys.")
+@option(
+    "--ssl-version",
+    type=int,
+    default=17,
+    help="TLS versions, as a number of Python's ssl: 17 (or 2) for TLS 1.2 and 1.3, 5 for TLS 1.2 "
+    "only.",
+)
+@option(
+    "--ssl-cert-reqs",
+    type=int,
+    default=0,
+    help="Client certificates: 0 none, 1 optional, 2 required.",
+)
+@option(
+    "--ssl-ca-certs",
+    type=click.Path(),
+    metavar="FILE",
+    help="PEM file (or hashed folder) of the CAs whose client certificates are good.",
+)
+@option("--ssl-ciphers", help="Cipher suites of TLS 1.2, as an OpenSSL list.")
+@option(
+    "--ssl-reload-interval",
+    type=click.FloatRange(min=0),
+    default=5,
+    ours=True,
+    help="Seconds between looks for changed certificate files. 0: only at SIGHUP.",
+)
+@option(
     "--ws-max-size",
     type=click.IntRange(min=1),
     default=16777216,

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from . import importer, logs
+from . import importer, logs, tls
 from .logs import LOGGING_CONFIG, TRACE_LEVEL
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ __all__ = ["LOGGING_CONFIG", "STARTUP_FAILURE", "Config", "StartupError"]
 
 LifespanMode = Literal["auto", "on", "off"]
 JSProfile = Literal["bare", "web", "node"]
+PathOrPaths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 STARTUP_FAILURE = 3
 """The exit code of everything that keeps the server from starting."""
@@ -56,13 +57,6 @@ _UVICORN_NEUTRAL: dict[str, tuple[Any, ...]] = {
     "timeout_worker_healthcheck": (5,),
     "http2": (False,),
     "reset_contextvars": (False,),
-    "ssl_keyfile": (None,),
-    "ssl_certfile": (None,),
-    "ssl_keyfile_password": (None,),
-    "ssl_version": (17,),
-    "ssl_cert_reqs": (0,),
-    "ssl_ca_certs": (None,),
-    "ssl_ciphers": ("TLSv1", None),
     "ssl_context_factory": (None,),
 }
 
@@ -89,7 +83,9 @@ class Config:
 
     Keywords are uvicorn's, and ours: ``js``, ``js_profile``, ``js_heap_limit``, ``js_timeout``,
     ``no_js``, ``preload``, ``limit_header_bytes``, ``limit_header_count``, ``limit_body_bytes``,
-    ``timeout_header``, ``timeout_body``, ``timeout_write``. docs/settings.md tells what each means.
+    ``timeout_header``, ``timeout_body``, ``timeout_write``, ``timeout_tls_handshake``,
+    ``ssl_reload_interval``; ``ssl_certfile`` and ``ssl_keyfile`` may be lists. docs/settings.md
+    tells what each means.
 
     Raises:
         ValueError: a value out of its range, or a setting of uvicorn's that casgi does not have
@@ -126,6 +122,15 @@ class Config:
         timeout_body: float = 30,
         timeout_write: float = 30,
         timeout_graceful_shutdown: float | None = 30,
+        timeout_tls_handshake: float = 10,
+        ssl_keyfile: PathOrPaths | None = None,
+        ssl_certfile: PathOrPaths | None = None,
+        ssl_keyfile_password: str | None = None,
+        ssl_version: int = 17,
+        ssl_cert_reqs: int = 0,
+        ssl_ca_certs: str | os.PathLike[str] | None = None,
+        ssl_ciphers: str | None = None,
+        ssl_reload_interval: float = 5,
         ws_max_size: int = 16 * 1024 * 1024,
         ws_max_queue: int = 32,
         ws_ping_interval: float | None = 20,
@@ -167,6 +172,16 @@ class Config:
         self.timeout_body = timeout_body
         self.timeout_write = timeout_write
         self.timeout_graceful_shutdown = timeout_graceful_shutdown
+        self.timeout_tls_handshake = timeout_tls_handshake
+        self.ssl_keyfile = ssl_keyfile
+        self.ssl_certfile = ssl_certfile
+        self.ssl_keyfile_password = ssl_keyfile_password
+        self.ssl_version = ssl_version
+        self.ssl_cert_reqs = ssl_cert_reqs
+        self.ssl_ca_certs = ssl_ca_certs
+        self.ssl_ciphers = ssl_ciphers
+        self.ssl_reload_interval = ssl_reload_interval
+        self.tls = tls.settings_of(self)
         self.ws_max_size = ws_max_size
         self.ws_max_queue = ws_max_queue
         self.ws_ping_interval = ws_ping_interval
@@ -210,6 +225,8 @@ class Config:
             ("timeout_body", 0),
             ("timeout_write", 0),
             ("timeout_graceful_shutdown", 0),
+            ("timeout_tls_handshake", 0),
+            ("ssl_reload_interval", 0),
             ("limit_concurrency", 1),
             ("limit_max_requests", 1),
             ("limit_max_requests_jitter", 0),
@@ -243,6 +260,11 @@ class Config:
     def use_subprocess(self) -> bool:
         """Whether run() starts a supervisor with worker processes."""
         return self.workers > 1
+
+    @property
+    def is_ssl(self) -> bool:
+        """Whether the server speaks TLS."""
+        return self.tls is not None
 
     @property
     def should_reload(self) -> bool:

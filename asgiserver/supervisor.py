@@ -28,7 +28,7 @@ import traceback
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from . import js
+from . import js, tls
 from .config import STARTUP_FAILURE, Config, StartupError
 from .logs import paint
 from .server import SAME_SIGNAL, flush_output, log_addresses, unlink_unix_socket
@@ -184,6 +184,9 @@ class Supervisor:
             for path in self.config.js:
                 js.read_source(path)
             js.find_jsrt(self.config)
+            if self.config.tls is not None:
+                # Each worker reads them again when it starts: SIGHUP brings new ones in.
+                tls.make_context(self.config.tls)
             if self.config.preload:
                 self.config.load()
         except StartupError:

@@ -69,7 +69,8 @@
     X(reason, "reason") \
     X(subprotocol, "subprotocol") \
     X(subprotocols, "subprotocols") \
-    X(extensions, "extensions")
+    X(extensions, "extensions") \
+    X(tls, "tls")
 /* clang-format on */
 
 /* Owned by struct asgi_state through its field `server`. */
@@ -77,6 +78,7 @@ struct asgi_server_state {
     PyTypeObject *ServerType;
     PyTypeObject *CycleType;
     PyTypeObject *AwaitableType;
+    PyTypeObject *TLSType;
     PyObject *ready; /* the awaitable that is done, giving None */
     PyObject *CancelledError;
     PyObject *future_kwnames; /* ("loop",) */
@@ -104,6 +106,7 @@ typedef struct asgi_server {
     PyObject *asgi;            /* owned dict, copied into each scope */
     PyObject *ws_scope;        /* owned dicts: the same for WebSockets */
     PyObject *ws_asgi;
+    PyObject *tls;             /* owned TLSObject, or NULL: no TLS */
     PyObject *root_path;       /* owned str */
     PyObject *root_path_bytes; /* owned bytes */
 
@@ -112,7 +115,8 @@ typedef struct asgi_server {
     asgi_link_t cycles;    /* CycleObject.link, a reference each */
     asgi_pool_t conn_pool;
     asgi_deadlines_t deadlines;
-    char *read_buffer; /* owned, shared by all streams */
+    char *read_buffer;  /* owned, shared by all streams */
+    char *plain_buffer; /* owned, the same for what is decrypted; NULL: no TLS */
     asgi_hook_t at_close;
     size_t held; /* listeners + connections + cycles + the timer */
 

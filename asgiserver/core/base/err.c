@@ -32,6 +32,10 @@ asgi_err_text(int code)
         return "invalid header value";
     case ASGI_ERR_BODY_SIZE:
         return "request body too large";
+    case ASGI_ERR_TLS:
+        return "broken TLS handshake or record";
+    case ASGI_ERR_NOT_TLS:
+        return "plain HTTP on a TLS port";
     default:
         return "unknown error";
     }

@@ -23,6 +23,8 @@ typedef enum {
     ASGI_ERR_NAME = -10009,      /* a header name that is not a token */
     ASGI_ERR_VALUE = -10010,     /* a header value with a control character */
     ASGI_ERR_BODY_SIZE = -10011, /* request body beyond its bound: 413 */
+    ASGI_ERR_TLS = -10020,       /* a TLS handshake or record that cannot be accepted */
+    ASGI_ERR_NOT_TLS = -10021,   /* plain HTTP where TLS was expected: 400, in plain text */
 } asgi_err_t;
 
 /* Returns: borrowed, static text for one of the codes above; "unknown error" otherwise. */

@@ -9,7 +9,9 @@
 
 #include "asgi/cycle.h"
 #include "asgi/server.h"
+#include "asgi/tls_object.h"
 #include "net/conn_http1.h"
+#include "net/stream_tls.h"
 
 #include <arpa/inet.h>
 #include <sys/ioctl.h>
@@ -46,10 +48,61 @@ on_eof(asgi_stream_t *stream)
         asgi_http1_conn_eof(conn);
 }
 
+/* At debug level: anybody can make handshakes fail, all day long. */
+static void
+log_failed_handshake(asgi_conn_t *conn)
+{
+    char line[512] = "TLS handshake failed: ";
+    size_t used = strlen(line);
+
+    if (!asgi_tls_object_verbose(conn->server->tls))
+        return;
+    asgi_tls_explain(&conn->stream.tls->session, line + used, sizeof line - used);
+    asgi_loop_acquire(conn->server->loop);
+    asgi_server_log(conn->server, 10, line, NULL);
+}
+
+/* The handshake has failed. The client is told why, by an alert or a plain 400, and may still be
+ * sending: what it sends must not make a reset of our answer. */
+static void
+end_handshake(asgi_conn_t *conn, int code)
+{
+    log_failed_handshake(conn);
+    if (conn->stream.closing)
+        return; /* error_log closed the server */
+    if (code == ASGI_ERR_NOT_TLS) {
+        asgi_stream_tls_drop(&conn->stream);
+        conn->http1.error = code;
+        asgi_loop_acquire(conn->server->loop);
+        asgi_http1_conn_refuse(conn, 400, "This port speaks HTTPS only.");
+        return;
+    }
+    conn->ending = conn->lingering = true;
+    asgi_deadline_set(&conn->server->deadlines, &conn->deadline, ASGI_DEADLINE_LINGER);
+    asgi_stream_shutdown(&conn->stream);
+    if (!conn->stream.closing && asgi_stream_read_start(&conn->stream) < 0)
+        asgi_conn_close(conn);
+}
+
 static void
 on_broken(asgi_stream_t *stream, int code)
 {
-    asgi_conn_close((asgi_conn_t *)stream);
+    asgi_conn_t *conn = (asgi_conn_t *)stream;
+
+    if ((code == ASGI_ERR_TLS || code == ASGI_ERR_NOT_TLS) && !stream->broken && !conn->ending
+        && !stream->tls->session.ready)
+        end_handshake(conn, code);
+    else
+        asgi_conn_close(conn);
+}
+
+static void
+on_secured(asgi_stream_t *stream)
+{
+    asgi_conn_t *conn = (asgi_conn_t *)stream;
+
+    if (!conn->ending)
+        asgi_http1_conn_set_deadline(conn, true);
 }
 
 /* All output of an ending connection is sent. */
@@ -60,12 +113,13 @@ end_now(asgi_conn_t *conn)
                                     : (asgi_http1_in_body(&conn->http1) || conn->http1.error != 0
                                        || asgi_buf_size(&conn->stream.in) > 0);
 
+    if (conn->lingering)
+        return;
     if (conn->stream.eof || !owes) {
+        asgi_stream_tls_close_notify(&conn->stream);
         asgi_conn_close(conn);
         return;
     }
-    if (conn->lingering)
-        return;
     conn->lingering = true;
     asgi_stream_shutdown(&conn->stream);
     asgi_deadline_set(&conn->server->deadlines, &conn->deadline, ASGI_DEADLINE_LINGER);
@@ -97,6 +151,7 @@ on_closed(asgi_stream_t *stream)
 
     Py_CLEAR(conn->client);
     Py_CLEAR(conn->local);
+    Py_CLEAR(conn->tls);
     asgi_http1_dispose(&conn->http1);
     asgi_pool_give(&server->conn_pool, conn);
     ASGI_COUNT(server->state, connections)--;
@@ -107,6 +162,7 @@ static const asgi_stream_events_t events = {
     .on_input = on_input,
     .on_eof = on_eof,
     .on_broken = on_broken,
+    .on_secured = on_secured,
     .on_sent = on_sent,
     .on_closed = on_closed,
 };
@@ -154,7 +210,8 @@ begin(asgi_listener_t *listener, int fd)
     ASGI_COUNT(server->state, connections)++;
     server->connections++;
     asgi_list_push(&server->conns, &conn->link);
-    asgi_deadline_set(&server->deadlines, &conn->deadline, ASGI_DEADLINE_HEAD);
+    asgi_deadline_set(&server->deadlines, &conn->deadline,
+                      server->tls != NULL ? ASGI_DEADLINE_TLS : ASGI_DEADLINE_HEAD);
     if (fd < 0)
         rc = uv_accept(&listener->uv.stream, &conn->stream.uv.stream);
     else if (listener->pipe)
@@ -163,6 +220,9 @@ begin(asgi_listener_t *listener, int fd)
         rc = uv_tcp_open(&conn->stream.uv.tcp, fd);
     if (rc < 0 && fd >= 0)
         close(fd);
+    if (rc == 0 && server->tls != NULL)
+        rc = asgi_stream_tls_start(&conn->stream, asgi_tls_object_context(server->tls),
+                                   server->plain_buffer);
     if (rc < 0 || asgi_stream_read_start(&conn->stream) < 0)
         asgi_conn_close(conn);
 }
@@ -282,6 +342,8 @@ unsent_bytes(asgi_conn_t *conn)
     uv_os_fd_t fd;
     int queued;
 
+    if (conn->stream.tls != NULL)
+        unsent += asgi_stream_tls_unsent(&conn->stream);
     if (uv_fileno(&conn->stream.uv.handle, &fd) == 0 && ioctl(fd, TIOCOUTQ, &queued) == 0)
         unsent += (size_t)queued;
     return unsent;
@@ -300,7 +362,8 @@ asgi_conn_on_expired(asgi_deadline_t *deadline)
             return;
         }
     }
-    if (conn->ending || deadline->kind == ASGI_DEADLINE_WRITE)
+    if (conn->ending || deadline->kind == ASGI_DEADLINE_WRITE
+        || deadline->kind == ASGI_DEADLINE_TLS)
         asgi_conn_close(conn);
     else if (conn->proto != NULL)
         conn->proto->on_expired(conn);

@@ -51,8 +51,9 @@ struct asgi_conn {
     void *proto_data;               /* the proto's */
     struct CycleObject *cycle;      /* owned, or NULL */
     PyObject *client, *local;       /* owned address tuples or None; NULL: not asked yet */
-    asgi_hook_t flush_hook;         /* output to be sent before the next poll */
-    size_t write_mark;              /* unsent bytes when the WRITE deadline last passed */
+    PyObject *tls;          /* owned dict for the scopes (asgi/tls_scope); NULL: not asked */
+    asgi_hook_t flush_hook; /* output to be sent before the next poll */
+    size_t write_mark;      /* unsent bytes when the WRITE deadline last passed */
     bool pipe;
     bool ending; /* asgi_conn_end() was called */
     bool lingering;
