@@ -95,13 +95,15 @@ def settings_of(config: Config) -> Settings | None:
         raise ValueError(f"ssl_cert_reqs must be 0, 1 or 2, not {verify}")
     if verify and not config.ssl_ca_certs:
         raise ValueError("ssl_cert_reqs needs ssl_ca_certs: whose client certificates are good")
-    password = config.ssl_keyfile_password
+    password, ciphers = config.ssl_keyfile_password, config.ssl_ciphers
+    pairs: list[tuple[bytes, bytes | None]]
+    pairs = list(zip(certificates, keys, strict=True)) if keys else [(c, None) for c in certificates]
     return Settings(
-        certificates=tuple(zip(certificates, keys or [None] * len(certificates), strict=True)),
+        certificates=tuple(pairs),
         password=None if password is None else password.encode(),
         ca_certs=os.fsencode(config.ssl_ca_certs) if config.ssl_ca_certs else None,
         # "TLSv1" was uvicorn's default once, and is spelled out by code written for it.
-        ciphers=config.ssl_ciphers.encode() if config.ssl_ciphers not in (None, "TLSv1") else None,
+        ciphers=None if ciphers is None or ciphers == "TLSv1" else ciphers.encode(),
         verify=verify,
         versions=versions,
     )

@@ -187,10 +187,18 @@ send_answers(asgi_stream_t *stream)
 void
 asgi_stream_tls_close_notify(asgi_stream_t *stream)
 {
-    if (stream->tls == NULL || stream->flight_size > 0 || asgi_buf_size(&stream->out) > 0)
+    if (stream->tls == NULL || stream->tls->cut || stream->flight_size > 0
+        || asgi_buf_size(&stream->out) > 0)
         return;
     asgi_tls_close(&stream->tls->session);
     send_answers(stream);
+}
+
+void
+asgi_stream_tls_cut(asgi_stream_t *stream)
+{
+    if (stream->tls != NULL)
+        stream->tls->cut = true;
 }
 
 size_t

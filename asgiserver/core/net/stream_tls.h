@@ -28,6 +28,7 @@ typedef struct asgi_stream_tls {
     asgi_buf_t sending; /* records of the uv_write under way */
     asgi_slice_t extra; /* of stream->flight_owner: not sealed yet, after what is in flight */
     char *plain;        /* borrowed: the server's, PLAIN_SIZE bytes */
+    bool cut;           /* no close_notify, whatever comes */
 } asgi_stream_tls_t;
 
 /* From here on the stream is a TLS server's. Before the first read, or after bytes in front of the
@@ -41,6 +42,9 @@ void asgi_stream_tls_drop(asgi_stream_t *stream);
 /* The end of the data is meant: a client that sees no close_notify takes it for cut off. Only when
  * nothing is pending. */
 void asgi_stream_tls_close_notify(asgi_stream_t *stream);
+
+/* The data will end too early: the peer is to see that. A stream without TLS may be given. */
+void asgi_stream_tls_cut(asgi_stream_t *stream);
 
 /* Plain and sealed bytes that libuv does not have yet. */
 size_t asgi_stream_tls_unsent(const asgi_stream_t *stream);
