@@ -175,7 +175,7 @@ class TestHandshake:
 
     def test_alpn_without_a_common_protocol(self, authority, files):
         with serve_tls(echo, server_context(files)) as server:
-            with pytest.raises(ssl.SSLError, match="(?i)no.application.protocol"):
+            with pytest.raises(ssl.SSLError, match=r"(?i)no.application.protocol"):
                 TlsPeer(server.address, authority.client(alpn=["ftp"]))
 
     @VERSIONS

@@ -414,12 +414,12 @@ make_ctx(asgi_tls_context_t *context, const asgi_tls_settings_t *settings, char 
         SSL_CTX_free(ctx);
         return NULL;
     }
+    ERR_clear_error(); /* of the first list of groups */
     if (SSL_CTX_set_cipher_list(ctx, ciphers) != 1) {
         tell(problem, "--ssl-ciphers", ciphers, first_reason());
         SSL_CTX_free(ctx);
         return NULL;
     }
-    ERR_clear_error(); /* of the first list of groups */
     SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION
                                  | SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
     /* 34 KiB of buffers are not kept for an idle connection. */
