@@ -96,10 +96,9 @@ def settings_of(config: Config) -> Settings | None:
     if verify and not config.ssl_ca_certs:
         raise ValueError("ssl_cert_reqs needs ssl_ca_certs: whose client certificates are good")
     password, ciphers = config.ssl_keyfile_password, config.ssl_ciphers
-    pairs: list[tuple[bytes, bytes | None]]
-    pairs = list(zip(certificates, keys, strict=True)) if keys else [(c, None) for c in certificates]
+    in_files: list[bytes | None] = [*keys] or [None] * len(certificates)
     return Settings(
-        certificates=tuple(pairs),
+        certificates=tuple(zip(certificates, in_files, strict=True)),
         password=None if password is None else password.encode(),
         ca_certs=os.fsencode(config.ssl_ca_certs) if config.ssl_ca_certs else None,
         # "TLSv1" was uvicorn's default once, and is spelled out by code written for it.

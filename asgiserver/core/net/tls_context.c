@@ -266,14 +266,11 @@ asgi_tls_pem(const X509 *certificate, asgi_buf_t *out)
 static bool
 add_name(asgi_tls_context_t *context, const char *data, size_t size, size_t site)
 {
-    char name[NAME_MAX_SIZE];
+    char *name;
 
     /* What SNI can ask for: ASCII without NULs. */
-    if (size == 0 || size >= sizeof name || memchr(data, '\0', size) != NULL)
+    if (size == 0 || size >= NAME_MAX_SIZE || memchr(data, '\0', size) != NULL)
         return true;
-    for (size_t i = 0; i < size; i++)
-        name[i] = (char)tolower((unsigned char)data[i]);
-    name[size] = '\0';
     if (context->name_count == context->name_room) {
         size_t room = context->name_room != 0 ? context->name_room * 2 : 8;
         name_t *names = realloc(context->names, room * sizeof *names);
@@ -282,9 +279,14 @@ add_name(asgi_tls_context_t *context, const char *data, size_t size, size_t site
         context->names = names;
         context->name_room = room;
     }
-    context->names[context->name_count].name = strdup(name);
-    context->names[context->name_count].site = site;
-    return context->names[context->name_count].name != NULL && ++context->name_count > 0;
+    name = malloc(size + 1);
+    if (name == NULL)
+        return false;
+    for (size_t i = 0; i < size; i++)
+        name[i] = (char)tolower((unsigned char)data[i]);
+    name[size] = '\0';
+    context->names[context->name_count++] = (name_t){name, site};
+    return true;
 }
 
 /* Its subjectAltName, or the common name where it has none. */
