@@ -221,6 +221,10 @@ start_flight(asgi_stream_t *stream, asgi_slice_t extra, PyObject *owner)
     asgi_buf_t empty = {0};
     int rc;
 
+    if (stream->tls != NULL) { /* whoever comes here: plain text never leaves */
+        asgi_stream_tls_queue(stream, extra, owner);
+        return 0;
+    }
     asgi_buf_dispose(&stream->flight);
     stream->flight = stream->out;
     stream->out = empty;

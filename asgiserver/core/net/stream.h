@@ -79,6 +79,13 @@ asgi_stream_out(asgi_stream_t *stream)
     return &stream->out;
 }
 
+/* Whether bytes may be written to the socket past the stream while nothing is pending. */
+static inline bool
+asgi_stream_raw(const asgi_stream_t *stream)
+{
+    return stream->tls == NULL;
+}
+
 /* Bytes accepted and not yet taken by the kernel. */
 static inline size_t
 asgi_stream_pending(const asgi_stream_t *stream)

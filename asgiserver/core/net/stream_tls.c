@@ -111,9 +111,10 @@ end_flight(asgi_stream_t *stream)
     asgi_stream_end_flight(stream);
 }
 
-/* Seals and sends until all is gone or the kernel takes no more. No uv_write is under way. */
+/* Seals and sends until all is gone or the kernel takes no more. No uv_write is under way. rounds:
+ * how often the kernel is asked to take it at once. */
 static void
-pump(asgi_stream_t *stream, PyObject *owner)
+pump(asgi_stream_t *stream, PyObject *owner, int rounds)
 {
     asgi_stream_tls_t *tls = stream->tls;
     asgi_buf_t *sealed = &tls->session.sealed;
@@ -123,7 +124,7 @@ pump(asgi_stream_t *stream, PyObject *owner)
         rc = seal(stream);
         if (rc < 0 || asgi_buf_size(sealed) == 0)
             break;
-        if (round < ROUNDS_AT_ONCE) {
+        if (round < rounds) {
             uv_buf_t buf = uv_buf_init(asgi_buf_front(sealed), (unsigned)asgi_buf_size(sealed));
             rc = uv_try_write(&stream->uv.stream, &buf, 1);
             if (rc < 0 && rc != UV_EAGAIN)
@@ -142,14 +143,26 @@ pump(asgi_stream_t *stream, PyObject *owner)
         asgi_stream_break(stream, rc);
 }
 
-void
-asgi_stream_tls_send(asgi_stream_t *stream, asgi_slice_t extra, PyObject *owner)
+static void
+send_plain(asgi_stream_t *stream, asgi_slice_t extra, PyObject *owner, int rounds)
 {
     asgi_buf_dispose(&stream->flight);
     stream->flight = stream->out;
     memset(&stream->out, 0, sizeof stream->out);
     stream->tls->extra = extra;
-    pump(stream, owner);
+    pump(stream, owner, rounds);
+}
+
+void
+asgi_stream_tls_send(asgi_stream_t *stream, asgi_slice_t extra, PyObject *owner)
+{
+    send_plain(stream, extra, owner, ROUNDS_AT_ONCE);
+}
+
+void
+asgi_stream_tls_queue(asgi_stream_t *stream, asgi_slice_t extra, PyObject *owner)
+{
+    send_plain(stream, extra, owner, 0);
 }
 
 bool
@@ -162,7 +175,7 @@ asgi_stream_tls_written(asgi_stream_t *stream, int status)
         end_flight(stream);
         return false;
     }
-    pump(stream, NULL);
+    pump(stream, NULL, ROUNDS_AT_ONCE);
     if (stream->flight_size == 0)
         asgi_buf_dispose(&tls->sending);
     return tls->session.ready;
@@ -179,7 +192,7 @@ send_answers(asgi_stream_t *stream)
     if (stream->shut)
         asgi_buf_dispose(&tls->session.sealed); /* our close_notify was the last word */
     else if (stream->flight_size == 0)
-        pump(stream, NULL);
+        pump(stream, NULL, ROUNDS_AT_ONCE);
     else if (asgi_buf_size(&tls->session.sealed) > ANSWERS_AT_MOST)
         asgi_stream_break(stream, ASGI_ERR_NOMEM);
 }

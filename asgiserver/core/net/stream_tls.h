@@ -55,6 +55,8 @@ size_t asgi_stream_tls_unsent(const asgi_stream_t *stream);
 void asgi_stream_tls_input(asgi_stream_t *stream, const char *data, size_t size);
 /* As asgi_stream_flush(), when nothing is in flight and there is something to send. */
 void asgi_stream_tls_send(asgi_stream_t *stream, asgi_slice_t extra, PyObject *owner);
+/* The same by a uv_write, whatever the kernel would take at once. */
+void asgi_stream_tls_queue(asgi_stream_t *stream, asgi_slice_t extra, PyObject *owner);
 /* The uv_write is done: the next records go out. Returns whether the owner should know. GIL held. */
 bool asgi_stream_tls_written(asgi_stream_t *stream, int status);
 
