@@ -40,7 +40,9 @@ _HOME = {
     "run": "server",
     "run_loop": "loop",
 }
-_MODULES = frozenset({"config", "importer", "lifespan", "logs", "loop", "server", "supervisor"})
+_MODULES = frozenset(
+    {"config", "importer", "lifespan", "logs", "loop", "server", "supervisor", "tls"}
+)
 
 
 def __getattr__(name: str) -> Any:

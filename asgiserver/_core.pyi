@@ -75,6 +75,27 @@ class Loop:
     def _signals_attach(self) -> None: ...
     def _signals_detach(self) -> None: ...
 
+class TLSContext:
+    """What the TLS connections of a server have in common; see tls.py, which makes it."""
+
+    def __init__(
+        self,
+        certificates: tuple[tuple[bytes, bytes | None], ...],
+        password: bytes | None,
+        ca_certs: bytes | None,
+        ciphers: bytes | None,
+        verify: int,
+        least: int,
+        most: int,
+        seed: bytes,
+        seeded: int,
+        verbose: bool,
+        /,
+    ) -> None: ...
+    def reload(self) -> None: ...
+    @property
+    def validity(self) -> list[float]: ...
+
 class Server:
     """Serves one ASGI application, HTTP and WebSocket, on one loop.
 

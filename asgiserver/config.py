@@ -19,7 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from . import accesslog, handover, importer, logs
+from . import accesslog, handover, importer, logs, tls
 from .logs import LOGGING_CONFIG, TRACE_LEVEL
 from .reload import Watched
 
@@ -31,6 +31,7 @@ __all__ = ["LOGGING_CONFIG", "STARTUP_FAILURE", "Config", "StartupError"]
 LifespanMode = Literal["auto", "on", "off"]
 InterfaceSetting = Literal["auto", "asgi3", "asgi2", "wsgi"]
 JSProfile = Literal["bare", "web", "node"]
+PathOrPaths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 logger = logging.getLogger("asgiserver.error")
 
@@ -59,13 +60,6 @@ IMPLEMENTATIONS = {
 _UVICORN_NEUTRAL: dict[str, tuple[Any, ...]] = {
     "ws_per_message_deflate": (True, False),
     "http2": (False,),
-    "ssl_keyfile": (None,),
-    "ssl_certfile": (None,),
-    "ssl_keyfile_password": (None,),
-    "ssl_version": (17,),
-    "ssl_cert_reqs": (0,),
-    "ssl_ca_certs": (None,),
-    "ssl_ciphers": ("TLSv1", None),
     "ssl_context_factory": (None,),
 }
 
@@ -140,6 +134,13 @@ class Config:
         timeout_graceful_shutdown: float | None = 30,
         timeout_worker_healthcheck: float = 5,
         callback_notify: Callable[..., Awaitable[None]] | None = None,
+        ssl_keyfile: PathOrPaths | None = None,
+        ssl_certfile: PathOrPaths | None = None,
+        ssl_keyfile_password: str | None = None,
+        ssl_version: int = 17,
+        ssl_cert_reqs: int = 0,
+        ssl_ca_certs: str | os.PathLike[str] | None = None,
+        ssl_ciphers: str | None = None,
         headers: Iterable[tuple[str, str]] | None = None,
         factory: bool = False,
         h11_max_incomplete_event_size: int | None = None,
@@ -161,6 +162,8 @@ class Config:
         timeout_header: float = 10,
         timeout_body: float = 30,
         timeout_write: float = 30,
+        timeout_tls_handshake: float = 10,
+        ssl_reload_interval: float = 5,
         js: Sequence[str | os.PathLike[str]] | str | os.PathLike[str] = (),
         js_profile: JSProfile = "web",
         js_heap_limit: int | None = None,
@@ -206,6 +209,16 @@ class Config:
         self.timeout_graceful_shutdown = timeout_graceful_shutdown
         self.timeout_worker_healthcheck = timeout_worker_healthcheck
         self.callback_notify = callback_notify
+        self.timeout_tls_handshake = timeout_tls_handshake
+        self.ssl_keyfile = ssl_keyfile
+        self.ssl_certfile = ssl_certfile
+        self.ssl_keyfile_password = ssl_keyfile_password
+        self.ssl_version = ssl_version
+        self.ssl_cert_reqs = ssl_cert_reqs
+        self.ssl_ca_certs = ssl_ca_certs
+        self.ssl_ciphers = ssl_ciphers
+        self.ssl_reload_interval = ssl_reload_interval
+        self.tls = tls.settings_of(self)
         self.headers: list[tuple[str, str]] = list(headers or ())
         self.factory = factory
         self.h11_max_incomplete_event_size = h11_max_incomplete_event_size
@@ -278,6 +291,8 @@ class Config:
             ("timeout_write", 0),
             ("timeout_graceful_shutdown", 0),
             ("timeout_notify", 0),
+            ("timeout_tls_handshake", 0),
+            ("ssl_reload_interval", 0),
             ("timeout_worker_healthcheck", 0),
             ("max_worker_lifetime", 0),
             ("max_worker_rss", 1),
@@ -364,6 +379,11 @@ class Config:
         where one is to be replaced."""
         limits = (self.limit_max_requests, self.max_worker_lifetime, self.max_worker_rss)
         return self.reload or self.workers > 1 or any(limit is not None for limit in limits)
+
+    @property
+    def is_ssl(self) -> bool:
+        """Whether the server speaks TLS."""
+        return self.tls is not None
 
     @property
     def should_reload(self) -> bool:

@@ -400,6 +400,60 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
             ours=True,
         ),
     ),
+    "TLS": (
+        Option(
+            "--ssl-certfile",
+            "PEM file of a certificate and its chain: the server speaks HTTPS. Several, with a "
+            "--ssl-keyfile each, are chosen from by the name a client asks for; the first is the "
+            "default.",
+            PATH,
+            multiple=True,
+            metavar="FILE",
+        ),
+        Option(
+            "--ssl-keyfile",
+            "PEM file of the certificate's private key, if not in the same file. In the order of "
+            "--ssl-certfile.",
+            PATH,
+            multiple=True,
+            metavar="FILE",
+        ),
+        Option("--ssl-keyfile-password", "Password of encrypted private keys.", click.STRING),
+        Option(
+            "--ssl-version",
+            "TLS versions, as a number of Python's ssl: 17 (or 2) for TLS 1.2 and 1.3, 5 for TLS "
+            "1.2 only.",
+            click.INT,
+            17,
+        ),
+        Option(
+            "--ssl-cert-reqs",
+            "Client certificates: 0 none, 1 optional, 2 required.",
+            click.INT,
+            0,
+        ),
+        Option(
+            "--ssl-ca-certs",
+            "PEM file (or hashed folder) of the CAs whose client certificates are good.",
+            PATH,
+            metavar="FILE",
+        ),
+        Option("--ssl-ciphers", "Cipher suites of TLS 1.2, as an OpenSSL list.", click.STRING),
+        Option(
+            "--ssl-reload-interval",
+            "Seconds between looks for changed certificate files. 0: only at SIGHUP.",
+            SECONDS,
+            5,
+            ours=True,
+        ),
+        Option(
+            "--timeout-tls-handshake",
+            "Seconds for a TLS handshake, from the connection. 0: no limit.",
+            SECONDS,
+            10,
+            ours=True,
+        ),
+    ),
     "WebSocket": (
         Option(
             "--ws-max-size",

@@ -29,7 +29,7 @@ from collections.abc import Awaitable, Iterator
 from types import FrameType
 from typing import Any, NoReturn
 
-from . import handover, js
+from . import handover, js, tls
 from .config import STARTUP_FAILURE, Config, StartupError, address_text
 from .lifespan import Lifespan
 from .logs import LOG_LEVELS, AccessLog, paint
@@ -99,6 +99,7 @@ class Server:
         self._first_signal = float("-inf")
         self._unlink: tuple[str, int] | None = None
         self.loads: tuple[mmap.mmap, int] | None = None
+        self._certificates: tls.Certificates | None = None
 
     # -- stopping from outside ------------------------------------------------------------------
 
@@ -213,6 +214,9 @@ class Server:
         config = self.config
         bound = list(sockets) if sockets is not None else self._bind()
         self.servers = [Listening(sock) for sock in bound]
+        if config.tls is not None:
+            assert self._loop is not None
+            self._certificates = tls.Certificates(config.tls, self._loop)
         config.load()
         self.js = js.make_context(config)
         if self.js is not None:
@@ -234,6 +238,8 @@ class Server:
             # What exists now lives as long as the process: the collector need not look at it.
             gc.collect()
             gc.freeze()
+        if self._certificates is not None:
+            self._certificates.watch(config.ssl_reload_interval)
         self.started = True
         self.announce()
 
@@ -261,6 +267,8 @@ class Server:
         """Stops listening, lets requests finish, runs lifespan shutdown, closes the context."""
         limit = self.config.timeout_graceful_shutdown
         deadline = None if limit is None else time.monotonic() + limit
+        if self._certificates is not None:
+            self._certificates.stop()
         if self.core is not None:
             logger.info("Shutting down")
             self.core.stop_listening()
@@ -315,12 +323,20 @@ class Server:
         former = {sig: signal.getsignal(sig) for sig in EXIT_SIGNALS}
         for sig in EXIT_SIGNALS:
             loop.add_signal_handler(sig, self.handle_exit, sig, None)
+        if self.config.is_ssl:
+            former[signal.SIGHUP] = signal.getsignal(signal.SIGHUP)
+            hang_up = tls.HangUp(self._reload_certificates, self.handle_exit)
+            loop.add_signal_handler(signal.SIGHUP, hang_up)
         try:
             yield
         finally:
             for sig, handler in former.items():
                 loop.remove_signal_handler(sig)
                 signal.signal(sig, handler)
+
+    def _reload_certificates(self) -> None:
+        if self._certificates is not None:
+            self._certificates.reload()
 
     def _raise_captured(self) -> None:
         """Signals that stopped the server take their ordinary effect, now that it has stopped."""
@@ -352,7 +368,9 @@ class Server:
         given = {name for name, _ in config.encoded_headers}
         settings = {
             "root_path": config.root_path,
-            "scheme": "http",
+            "scheme": "http" if self._certificates is None else "https",
+            "tls": None if self._certificates is None else self._certificates.context,
+            "timeout_tls_handshake": float(config.timeout_tls_handshake),
             "server_header": config.server_header and b"server" not in given,
             "date_header": config.date_header and b"date" not in given,
             "headers": config.encoded_headers,
@@ -456,7 +474,7 @@ def log_addresses(config: Config, sockets: list[socket.socket]) -> None:
         if config.uds is not None:
             where, color = f"unix socket {config.uds}", f"unix socket {paint(config.uds, '1')}"
         elif isinstance(address, tuple):
-            where = f"http://{address_text(address)}"
+            where = f"{'https' if config.is_ssl else 'http'}://{address_text(address)}"
             color = paint(where, "1")
         else:
             where = f"socket {address_text(address)}"

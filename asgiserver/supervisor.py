@@ -40,7 +40,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from . import handover, js
+from . import handover, js, tls
 from .config import STARTUP_FAILURE, Config, StartupError
 from .logs import paint
 from .reload import Watcher, forget_bytecode
@@ -244,6 +244,9 @@ class Supervisor:
             for path in self.config.js:
                 js.read_source(path)
             js.find_jsrt(self.config)
+            if self.config.tls is not None:
+                # Each worker reads them again when it starts: SIGHUP brings new ones in.
+                tls.make_context(self.config.tls)
             if self.config.preload:
                 self.config.load()
         except StartupError:

@@ -17,7 +17,7 @@ from pathlib import Path
 import httpx
 
 HERE = Path(__file__).resolve().parent
-RUNNING = r"casgi running on http://[^:]+:(\d+) "
+RUNNING = r"casgi running on https?://[^:]+:(\d+) "
 
 
 class Casgi:

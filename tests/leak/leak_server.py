@@ -3,7 +3,8 @@
 
 Started as ``python leak_server.py FD`` with a bound socket. Prints what the extension still counts,
 as JSON, when the server has ended and its loop is closed. LEAK=python or LEAK=native has every
-request leave something behind, to show that the tests see it.
+request leave something behind, to show that the tests see it. TLS=FOLDER has it speak TLS, with
+server.pem and server.key of that folder and optional client certificates of ca.pem.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ LARGE = b"y" * 300_000
 LEAK = os.environ.get("LEAK", "")
 
 kept: list[object] = []
+server: Server | None = None
 malloc = ctypes.CDLL(None).malloc
 malloc.restype = ctypes.c_void_p
 
@@ -107,6 +109,10 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
         assert task is not None
         asyncio.get_running_loop().call_soon(task.cancel)
         await receive()
+    elif path == "/reload":
+        assert server is not None
+        server._reload_certificates()
+        await reply(send, b"reloaded")
     elif path == "/raise":
         raise ValueError("on purpose")
     elif path == "/raise-late":
@@ -118,7 +124,18 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
 def main() -> None:
     sock = socket.socket(fileno=int(sys.argv[1]))
     # A function of its own: nothing of the server is left on the stack afterwards.
-    Server(Config(app, no_js=True, timeout_graceful_shutdown=10)).run(sockets=[sock])
+    global server
+    settings: dict[str, Any] = {}
+    if folder := os.environ.get("TLS"):
+        settings = {
+            "ssl_certfile": f"{folder}/server.pem",
+            "ssl_keyfile": f"{folder}/server.key",
+            "ssl_ca_certs": f"{folder}/ca.pem",
+            "ssl_cert_reqs": int(os.environ["TLS_CERT_REQS"]),
+        }
+    server = Server(Config(app, no_js=True, timeout_graceful_shutdown=10, **settings))
+    server.run(sockets=[sock])
+    server = None
 
 
 if __name__ == "__main__":

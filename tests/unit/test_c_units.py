@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Builds and runs the cmocka tests of the Python-free C layers (base/ and proto/) under ASan."""
+"""Builds and runs the cmocka tests of the Python-free C files (base/, proto/, TLS) under ASan."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import trustme
 
 ROOT = Path(__file__).resolve().parents[2]
 CORE = ROOT / "asgiserver" / "core"
-NAMES = ("test_base", "test_http1", "test_http1_out", "test_ws")
+NAMES = ("test_base", "test_http1", "test_http1_out", "test_ws", "test_tls")
+TLS = [CORE / "net" / f"{name}.c" for name in ("tls", "tls_context", "tls_tickets")]
 
 
 def llhttp() -> tuple[list[str], list[str]]:
@@ -53,6 +55,13 @@ def test_c_unit(name: str, tmp_path: Path, llhttp_objects: tuple[list[str], list
         for p in (CORE / layer).glob("*.c")
         if p.stem != "http2"
     )
+    arguments = []
+    if name == "test_tls":
+        made = trustme.CA().issue_cert("localhost")
+        made.cert_chain_pems[0].write_to_path(str(tmp_path / "server.pem"))
+        made.private_key_pem.write_to_path(str(tmp_path / "server.key"))
+        sources += map(str, TLS)
+        arguments.append(str(tmp_path))
     program = tmp_path / name
     build = [
         "gcc",
@@ -72,11 +81,12 @@ def test_c_unit(name: str, tmp_path: Path, llhttp_objects: tuple[list[str], list
         *sources,
         *objects,
         "-lcmocka",
+        "-lssl",
         "-lcrypto",
         "-o",
         str(program),
     ]
     done = subprocess.run(build, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stderr
-    done = subprocess.run([str(program)], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([str(program), *arguments], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr

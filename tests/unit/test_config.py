@@ -74,7 +74,7 @@ class TestSettings:
             config(prot=1)
 
     def test_uvicorn_keyword_at_a_harmless_value(self):
-        config(reload=False, loop="uvloop", http="auto", ws="auto", ssl_keyfile=None)
+        config(reload=False, loop="uvloop", http="auto", ws="auto", ssl_context_factory=None)
 
     @pytest.mark.parametrize("name", ["loop", "http", "ws"])
     def test_another_implementation_is_refused(self, name):

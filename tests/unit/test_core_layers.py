@@ -27,6 +27,18 @@ def closure(path: Path, seen: dict[str, Path]) -> None:
                 closure(inner, seen)
 
 
+TLS = ("tls.c", "tls_context.c", "tls_tickets.c")
+
+
+@pytest.mark.parametrize("name", TLS)
+def test_tls_is_python_free(name: str) -> None:
+    """TLS sessions are bytes in, bytes out: tested alone, like the layers below."""
+    seen: dict[str, Path] = {}
+    closure(CORE / "net" / name, seen)
+    assert "Python.h" not in seen
+    assert "uv.h" not in seen
+
+
 @pytest.mark.parametrize("layer", PYTHON_FREE)
 def test_python_free(layer: str) -> None:
     files = sources(layer)

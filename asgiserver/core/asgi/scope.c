@@ -10,6 +10,7 @@
 
 #include "asgi/accesslog.h"
 #include "asgi/proxy.h"
+#include "asgi/tls_scope.h"
 #include "asgi/ws_cycle.h"
 #include "base/utf8.h"
 
@@ -232,6 +233,8 @@ asgi_scope_build(asgi_conn_t *conn, const char *head, CycleObject *cycle)
         || (websocket ? asgi_ws_scope(cycle, http1, head) : http_only(cycle, scope)) < 0
         || put(scope, own->str_path, decoded_path(server, path)) < 0
         || put(scope, own->str_raw_path, raw_path(server, path)) < 0)
+        return -1;
+    if (conn->stream.tls != NULL && asgi_tls_scope(conn, scope) < 0)
         return -1;
     if (query.size > 0
         && put(scope, own->str_query_string,

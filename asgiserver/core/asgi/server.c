@@ -7,6 +7,7 @@
 
 #include "asgi/cycle.h"
 #include "asgi/server_api.h"
+#include "asgi/tls_object.h"
 #include "proto/date.h"
 
 /* ---- the self-reference ---- */
@@ -149,7 +150,9 @@ asgi_server_exec(PyObject *module, struct asgi_state *state)
     own->ServerType = asgi_server_type(module);
     own->CycleType = asgi_cycle_type(module);
     own->AwaitableType = asgi_awaitable_type(module);
-    if (own->ServerType == NULL || own->CycleType == NULL || own->AwaitableType == NULL)
+    own->TLSType = asgi_tls_object_type(module);
+    if (own->ServerType == NULL || own->CycleType == NULL || own->AwaitableType == NULL
+        || own->TLSType == NULL || PyModule_AddType(module, own->TLSType) < 0)
         return -1;
     own->ready = asgi_awaitable_ready(own->AwaitableType);
     if (own->ready == NULL || register_coroutines(own) < 0)
@@ -167,6 +170,7 @@ asgi_server_traverse(struct asgi_state *state, visitproc visit, void *arg)
     Py_VISIT(own->ServerType);
     Py_VISIT(own->CycleType);
     Py_VISIT(own->AwaitableType);
+    Py_VISIT(own->TLSType);
     Py_VISIT(own->ready);
     return 0;
 }
@@ -182,6 +186,7 @@ asgi_server_clear(struct asgi_state *state)
     Py_CLEAR(own->ServerType);
     Py_CLEAR(own->CycleType);
     Py_CLEAR(own->AwaitableType);
+    Py_CLEAR(own->TLSType);
 }
 
 void

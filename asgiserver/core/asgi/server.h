@@ -91,7 +91,8 @@
     X(pathsend, "http.response.pathsend") \
     X(zerocopysend, "http.response.zerocopysend") \
     X(push, "http.response.push") \
-    X(debug, "http.response.debug")
+    X(debug, "http.response.debug") \
+    X(tls, "tls")
 /* clang-format on */
 
 /* Owned by struct asgi_state through its field `server`. */
@@ -99,6 +100,7 @@ struct asgi_server_state {
     PyTypeObject *ServerType;
     PyTypeObject *CycleType;
     PyTypeObject *AwaitableType;
+    PyTypeObject *TLSType;
     PyObject *ready; /* the awaitable that is done, giving None */
     PyObject *CancelledError;
     PyObject *future_kwnames; /* ("loop",) */
@@ -128,6 +130,7 @@ typedef struct asgi_server {
     PyObject *extensions_v10;  /* … in the other one */
     PyObject *ws_scope;        /* owned dicts: the same for WebSockets */
     PyObject *ws_asgi;
+    PyObject *tls;             /* owned TLSObject, or NULL: no TLS */
     PyObject *root_path;       /* owned str */
     PyObject *root_path_bytes; /* owned bytes */
 
@@ -136,7 +139,8 @@ typedef struct asgi_server {
     asgi_link_t cycles;    /* CycleObject.link, a reference each */
     asgi_pool_t conn_pool;
     asgi_deadlines_t deadlines;
-    char *read_buffer; /* owned, shared by all streams */
+    char *read_buffer;  /* owned, shared by all streams */
+    char *plain_buffer; /* owned, the same for what is decrypted; NULL: no TLS */
     asgi_hook_t at_close;
     asgi_balance_t balance; /* its table is loads's memory */
     Py_buffer loads;        /* owned; obj is NULL where there is none */

@@ -11,8 +11,10 @@
 #include "asgi/scope.h"
 #include "asgi/send_ext.h"
 #include "asgi/task.h"
+#include "asgi/tls_object.h"
 #include "net/conn.h"
 #include "net/listener.h"
+#include "net/stream_tls.h"
 #include "proto/date.h"
 
 #define CONNS_KEPT 256 /* connection structs kept for the next burst */
@@ -198,7 +200,8 @@ make_bounds(asgi_server_t *self, PyObject *config)
     Py_ssize_t head, line, count, chunk, peer, body, backlog, ws_size, ws_queue;
     int debug;
 
-    if (option_seconds(config, "timeout_header", 10, 0, &after[ASGI_DEADLINE_HEAD]) < 0
+    if (option_seconds(config, "timeout_tls_handshake", 10, 0, &after[ASGI_DEADLINE_TLS]) < 0
+        || option_seconds(config, "timeout_header", 10, 0, &after[ASGI_DEADLINE_HEAD]) < 0
         || option_seconds(config, "timeout_body", 30, 0, &after[ASGI_DEADLINE_BODY]) < 0
         || option_seconds(config, "timeout_write", 30, 0, &after[ASGI_DEADLINE_WRITE]) < 0
         || option_seconds(config, "timeout_keep_alive", 5, 1, &after[ASGI_DEADLINE_IDLE]) < 0
@@ -263,6 +266,26 @@ share_loads(asgi_server_t *self, PyObject *config)
 }
 
 static int
+make_tls(asgi_server_t *self, PyObject *config)
+{
+    PyObject *tls = option(config, "tls");
+
+    if (tls == NULL)
+        return 0;
+    if (!Py_IS_TYPE(tls, self->state->server->TLSType)) {
+        PyErr_SetString(PyExc_TypeError, "config['tls'] must be a TLSContext or None");
+        return -1;
+    }
+    self->plain_buffer = PyMem_Malloc(ASGI_STREAM_PLAIN_SIZE);
+    if (self->plain_buffer == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    self->tls = Py_NewRef(tls);
+    return 0;
+}
+
+static int
 make_scope(asgi_server_t *self, PyObject *config)
 {
     PyObject *root = option(config, "root_path"), *scheme = option(config, "scheme");
@@ -317,7 +340,8 @@ PyDoc_STRVAR(
     "Server(loop, app, config, /)\n--\n\n"
     "An HTTP/1.1 and WebSocket server for one ASGI app on one loop of this package.\n\n"
     "config is a dict: root_path, scheme, server_header, date_header, headers, state,\n"
-    "timeout_keep_alive, timeout_header, timeout_body, timeout_write (seconds),\n"
+    "timeout_keep_alive, timeout_header, timeout_body, timeout_write, timeout_tls_handshake\n"
+    "(seconds), tls (a TLSContext),\n"
     "limit_concurrency, limit_max_requests, max_header_bytes, max_line_bytes, max_header_count,\n"
     "max_chunk_extra, max_body_bytes, limit_connections_per_client,\n"
     "backlog, ws_max_size, ws_max_queue, ws_ping_interval, ws_ping_timeout (seconds), access_log,\n"
@@ -363,8 +387,9 @@ server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         || option_callable(config, "error_log", &self->error_log) < 0
         || option_callable(config, "on_max_requests", &self->on_max_requests) < 0
         || make_bounds(self, config) < 0 || share_loads(self, config) < 0
-        || make_scope(self, config) < 0 || asgi_extensions_make(self) < 0
-        || make_trust(self, config) < 0 || make_defaults(self, config) < 0) {
+        || make_tls(self, config) < 0 || make_scope(self, config) < 0
+        || asgi_extensions_make(self) < 0 || make_trust(self, config) < 0
+        || make_defaults(self, config) < 0) {
         if (!PyErr_Occurred())
             PyErr_NoMemory();
         Py_DECREF(self);
@@ -439,6 +464,8 @@ server_dealloc(PyObject *op)
     asgi_trust_dispose(&self->trust);
     asgi_buf_dispose(&self->defaults);
     PyMem_Free(self->read_buffer);
+    PyMem_Free(self->plain_buffer);
+    Py_CLEAR(self->tls);
     Py_XDECREF((PyObject *)self->loop);
     type->tp_free(op);
     Py_DECREF(type);

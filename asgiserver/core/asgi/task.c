@@ -21,6 +21,7 @@
 #include "asgi/server.h"
 #include "asgi/ws_cycle.h"
 #include "net/conn_http1.h"
+#include "net/stream_tls.h"
 
 int
 asgi_task_start(CycleObject *cycle)
@@ -90,6 +91,7 @@ abandon(CycleObject *cycle, unsigned ws_code)
     } else {
         /* What was sent is sent; no terminator follows, so the client sees it was cut short. */
         asgi_conn_detach(conn, true);
+        asgi_stream_tls_cut(&conn->stream);
         asgi_conn_end(conn);
     }
 }

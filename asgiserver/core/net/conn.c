@@ -9,7 +9,9 @@
 
 #include "asgi/cycle.h"
 #include "asgi/server.h"
+#include "asgi/tls_object.h"
 #include "net/conn_http1.h"
+#include "net/stream_tls.h"
 #include "proto/date.h"
 
 #include <arpa/inet.h>
@@ -47,10 +49,61 @@ on_eof(asgi_stream_t *stream)
         asgi_http1_conn_eof(conn);
 }
 
+/* At debug level: anybody can make handshakes fail, all day long. */
+static void
+log_failed_handshake(asgi_conn_t *conn)
+{
+    char line[512] = "TLS handshake failed: ";
+    size_t used = strlen(line);
+
+    if (!asgi_tls_object_verbose(conn->server->tls))
+        return;
+    asgi_tls_explain(&conn->stream.tls->session, line + used, sizeof line - used);
+    asgi_loop_acquire(conn->server->loop);
+    asgi_server_log(conn->server, 10, line, NULL);
+}
+
+/* The handshake has failed. The client is told why, by an alert or a plain 400, and may still be
+ * sending: what it sends must not make a reset of our answer. */
+static void
+end_handshake(asgi_conn_t *conn, int code)
+{
+    log_failed_handshake(conn);
+    if (conn->stream.closing)
+        return; /* error_log closed the server */
+    if (code == ASGI_ERR_NOT_TLS) {
+        asgi_stream_tls_drop(&conn->stream);
+        conn->http1.error = code;
+        asgi_loop_acquire(conn->server->loop);
+        asgi_http1_conn_refuse(conn, 400, "This port speaks HTTPS only.");
+        return;
+    }
+    conn->ending = conn->lingering = true;
+    asgi_deadline_set(&conn->server->deadlines, &conn->deadline, ASGI_DEADLINE_LINGER);
+    asgi_stream_shutdown(&conn->stream);
+    if (!conn->stream.closing && asgi_stream_read_start(&conn->stream) < 0)
+        asgi_conn_close(conn);
+}
+
 static void
 on_broken(asgi_stream_t *stream, int code)
 {
-    asgi_conn_close((asgi_conn_t *)stream);
+    asgi_conn_t *conn = (asgi_conn_t *)stream;
+
+    if ((code == ASGI_ERR_TLS || code == ASGI_ERR_NOT_TLS) && !stream->broken && !conn->ending
+        && !stream->tls->session.ready)
+        end_handshake(conn, code);
+    else
+        asgi_conn_close(conn);
+}
+
+static void
+on_secured(asgi_stream_t *stream)
+{
+    asgi_conn_t *conn = (asgi_conn_t *)stream;
+
+    if (!conn->ending)
+        asgi_http1_conn_set_deadline(conn, true);
 }
 
 /* All output of an ending connection is sent. */
@@ -61,12 +114,13 @@ end_now(asgi_conn_t *conn)
                                     : (asgi_http1_in_body(&conn->http1) || conn->http1.error != 0
                                        || asgi_buf_size(&conn->stream.in) > 0);
 
+    if (conn->lingering)
+        return;
     if (conn->stream.eof || !owes) {
+        asgi_stream_tls_close_notify(&conn->stream);
         asgi_conn_close(conn);
         return;
     }
-    if (conn->lingering)
-        return;
     conn->lingering = true;
     asgi_stream_shutdown(&conn->stream);
     asgi_deadline_set(&conn->server->deadlines, &conn->deadline, ASGI_DEADLINE_LINGER);
@@ -98,6 +152,7 @@ on_closed(asgi_stream_t *stream)
 
     Py_CLEAR(conn->client);
     Py_CLEAR(conn->local);
+    Py_CLEAR(conn->tls);
     asgi_http1_dispose(&conn->http1);
     asgi_pool_give(&server->conn_pool, conn);
     ASGI_COUNT(server->state, connections)--;
@@ -108,6 +163,7 @@ static const asgi_stream_events_t events = {
     .on_input = on_input,
     .on_eof = on_eof,
     .on_broken = on_broken,
+    .on_secured = on_secured,
     .on_sent = on_sent,
     .on_closed = on_closed,
 };
@@ -183,12 +239,18 @@ asgi_conn_adopt(asgi_listener_t *listener, int fd)
     ASGI_COUNT(server->state, connections)++;
     count_connection(server, 1);
     asgi_list_push(&server->conns, &conn->link);
-    asgi_deadline_set(&server->deadlines, &conn->deadline, ASGI_DEADLINE_HEAD);
+    asgi_deadline_set(&server->deadlines, &conn->deadline,
+                      server->tls != NULL ? ASGI_DEADLINE_TLS : ASGI_DEADLINE_HEAD);
     rc = listener->pipe ? uv_pipe_open(&conn->stream.uv.pipe, fd)
                         : uv_tcp_open(&conn->stream.uv.tcp, fd);
     if (rc < 0)
         close(fd);
-    if (rc < 0 || !admitted(conn) || asgi_stream_read_start(&conn->stream) < 0)
+    if (rc == 0 && !admitted(conn))
+        rc = UV_ECONNREFUSED;
+    if (rc == 0 && server->tls != NULL)
+        rc = asgi_stream_tls_start(&conn->stream, asgi_tls_object_context(server->tls),
+                                   server->plain_buffer);
+    if (rc < 0 || asgi_stream_read_start(&conn->stream) < 0)
         asgi_conn_close(conn);
 }
 
@@ -299,7 +361,8 @@ unsent_bytes(asgi_conn_t *conn)
 
     if (conn->cycle != NULL && conn->cycle->file != NULL)
         unsent += (size_t)conn->cycle->file->remaining;
-
+    if (conn->stream.tls != NULL)
+        unsent += asgi_stream_tls_unsent(&conn->stream);
     if (uv_fileno(&conn->stream.uv.handle, &fd) == 0 && ioctl(fd, TIOCOUTQ, &queued) == 0)
         unsent += (size_t)queued;
     return unsent;
@@ -318,7 +381,8 @@ asgi_conn_on_expired(asgi_deadline_t *deadline)
             return;
         }
     }
-    if (conn->ending || deadline->kind == ASGI_DEADLINE_WRITE)
+    if (conn->ending || deadline->kind == ASGI_DEADLINE_WRITE
+        || deadline->kind == ASGI_DEADLINE_TLS)
         asgi_conn_close(conn);
     else if (conn->proto != NULL)
         conn->proto->on_expired(conn);

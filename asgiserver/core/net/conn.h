@@ -52,9 +52,10 @@ struct asgi_conn {
     void *proto_data;               /* the proto's */
     struct CycleObject *cycle;      /* owned, or NULL */
     PyObject *client, *local;       /* owned address tuples or None; NULL: not asked yet */
-    asgi_hook_t flush_hook;         /* output to be sent before the next poll */
-    asgi_peer_t *peer;              /* weak: in server->peers; NULL: not counted */
-    size_t write_mark;              /* unsent bytes when the WRITE deadline last passed */
+    PyObject *tls;          /* owned dict for the scopes (asgi/tls_scope); NULL: not asked */
+    asgi_hook_t flush_hook; /* output to be sent before the next poll */
+    asgi_peer_t *peer;      /* weak: in server->peers; NULL: not counted */
+    size_t write_mark;      /* unsent bytes when the WRITE deadline last passed */
     bool pipe;
     signed char trust; /* of the peer as a proxy: 1, -1, 0 while nobody has asked */
     bool ending;       /* asgi_conn_end() was called */

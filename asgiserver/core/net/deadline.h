@@ -17,6 +17,7 @@
 
 typedef enum {
     ASGI_DEADLINE_NONE,
+    ASGI_DEADLINE_TLS,      /* the TLS handshake, from accept */
     ASGI_DEADLINE_HEAD,     /* a whole request head, from accept or from its first byte */
     ASGI_DEADLINE_BODY,     /* the next bytes of a body we are reading */
     ASGI_DEADLINE_IDLE,     /* keep-alive */

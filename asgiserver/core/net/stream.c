@@ -10,6 +10,8 @@
  */
 #include "net/stream.h"
 
+#include "net/stream_tls.h"
+
 #define IDLE_CAPACITY 4096 /* what an idle connection's buffers may keep */
 
 static asgi_stream_t *
@@ -41,7 +43,7 @@ on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 {
     asgi_stream_t *stream = stream_of(handle);
 
-    if (asgi_buf_size(&stream->in) == 0) {
+    if (asgi_buf_size(&stream->in) == 0 || stream->tls != NULL) {
         *buf = uv_buf_init(stream->shared, ASGI_STREAM_READ_SIZE);
     } else if (asgi_buf_reserve(&stream->in, 4096) < 0) {
         *buf = uv_buf_init(NULL, 0); /* libuv reports ENOBUFS, which breaks the stream */
@@ -52,8 +54,8 @@ on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
     }
 }
 
-static void
-break_stream(asgi_stream_t *stream, int code)
+void
+asgi_stream_break(asgi_stream_t *stream, int code)
 {
     if (stream->broken || stream->closing)
         return;
@@ -62,37 +64,68 @@ break_stream(asgi_stream_t *stream, int code)
     stream->events->on_broken(stream, code);
 }
 
+void
+asgi_stream_end_input(asgi_stream_t *stream)
+{
+    stream->eof = true;
+    asgi_stream_read_stop(stream);
+    stream->events->on_eof(stream);
+}
+
+/* Puts what on_input left behind what is in `in`. Returns whether it is there. */
+static bool
+keep(asgi_stream_t *stream, const char *data, size_t size)
+{
+    if (stream->closing)
+        return false;
+    if (asgi_buf_append(&stream->in, data, size) == 0)
+        return true;
+    asgi_stream_break(stream, ASGI_ERR_NOMEM);
+    return false;
+}
+
 static void
 on_read(uv_stream_t *handle, ssize_t size, const uv_buf_t *buf)
 {
     asgi_stream_t *stream = stream_of((uv_handle_t *)handle);
-    asgi_buf_t *in = &stream->in;
-    size_t used;
 
     if (size == 0)
         return;
-    if (size == UV_EOF) {
-        stream->eof = true;
-        stream->reading = false;
-        uv_read_stop(handle);
-        stream->events->on_eof(stream);
+    if (size == UV_EOF && (stream->tls == NULL || stream->tls->session.ready)) {
+        asgi_stream_end_input(stream);
         return;
     }
     if (size < 0) {
         stream->reading = false;
         uv_read_stop(handle);
-        break_stream(stream, (int)size);
+        asgi_stream_break(stream, (int)size);
         return;
     }
-    if (buf->base != stream->shared) {
-        in->end += (size_t)size;
+    if (stream->tls != NULL) {
+        asgi_stream_tls_input(stream, buf->base, (size_t)size);
+    } else if (buf->base != stream->shared) {
+        stream->in.end += (size_t)size;
         asgi_stream_replay(stream);
+    } else {
+        size_t used = stream->events->on_input(stream, buf->base, (size_t)size);
+        if (used < (size_t)size)
+            keep(stream, buf->base + used, (size_t)size - used);
+    }
+}
+
+void
+asgi_stream_deliver(asgi_stream_t *stream, const char *data, size_t size)
+{
+    size_t used = 0;
+
+    if (asgi_buf_size(&stream->in) > 0) {
+        if (keep(stream, data, size))
+            asgi_stream_replay(stream);
         return;
     }
-    used = stream->events->on_input(stream, buf->base, (size_t)size);
-    if (used < (size_t)size && !stream->closing
-        && asgi_buf_append(in, buf->base + used, (size_t)size - used) < 0)
-        break_stream(stream, ASGI_ERR_NOMEM);
+    used = stream->events->on_input(stream, data, size);
+    if (used < size)
+        keep(stream, data + used, size - used);
 }
 
 void
@@ -131,8 +164,8 @@ asgi_stream_read_stop(asgi_stream_t *stream)
 
 /* ---- writing ---- */
 
-static void
-end_flight(asgi_stream_t *stream)
+void
+asgi_stream_end_flight(asgi_stream_t *stream)
 {
     PyObject *owner = stream->flight_owner;
 
@@ -152,19 +185,30 @@ static void
 on_written(uv_write_t *request, int status)
 {
     asgi_stream_t *stream = request->data;
+    bool tell = true;
 
     asgi_loop_acquire(stream->loop);
-    end_flight(stream);
+    if (stream->tls != NULL)
+        tell = asgi_stream_tls_written(stream, status);
+    else
+        asgi_stream_end_flight(stream);
     if (stream->closing)
         return;
     if (status < 0) {
-        break_stream(stream, status);
+        asgi_stream_break(stream, status);
         return;
     }
-    if (asgi_buf_size(&stream->out) > 0)
+    if (stream->flight_size == 0 && asgi_buf_size(&stream->out) > 0)
         asgi_stream_flush(stream, (asgi_slice_t){NULL, 0}, NULL);
-    if (!stream->closing)
+    if (tell && !stream->closing)
         stream->events->on_sent(stream);
+}
+
+int
+asgi_stream_write(asgi_stream_t *stream, const uv_buf_t *bufs, unsigned count)
+{
+    stream->write.data = stream;
+    return uv_write(&stream->write, &stream->uv.stream, bufs, count, on_written);
 }
 
 /* What the kernel did not take goes into a uv_write: the rest of `out` moves over, the rest of
@@ -177,6 +221,10 @@ start_flight(asgi_stream_t *stream, asgi_slice_t extra, PyObject *owner)
     asgi_buf_t empty = {0};
     int rc;
 
+    if (stream->tls != NULL) { /* whoever comes here: plain text never leaves */
+        asgi_stream_tls_queue(stream, extra, owner);
+        return 0;
+    }
     asgi_buf_dispose(&stream->flight);
     stream->flight = stream->out;
     stream->out = empty;
@@ -188,10 +236,9 @@ start_flight(asgi_stream_t *stream, asgi_slice_t extra, PyObject *owner)
         bufs[count++] = uv_buf_init((char *)extra.data, (unsigned)extra.size);
         stream->flight_owner = Py_XNewRef(owner);
     }
-    stream->write.data = stream;
-    rc = uv_write(&stream->write, &stream->uv.stream, bufs, count, on_written);
+    rc = asgi_stream_write(stream, bufs, count);
     if (rc < 0)
-        end_flight(stream);
+        asgi_stream_end_flight(stream);
     return rc;
 }
 
@@ -211,7 +258,11 @@ asgi_stream_flush(asgi_stream_t *stream, asgi_slice_t extra, PyObject *owner)
         return;
     if (stream->flight_size > 0) {
         if (asgi_buf_append(&stream->out, extra.data, extra.size) < 0)
-            break_stream(stream, ASGI_ERR_NOMEM);
+            asgi_stream_break(stream, ASGI_ERR_NOMEM);
+        return;
+    }
+    if (stream->tls != NULL) {
+        asgi_stream_tls_send(stream, extra, owner);
         return;
     }
     if (queued > 0)
@@ -220,7 +271,7 @@ asgi_stream_flush(asgi_stream_t *stream, asgi_slice_t extra, PyObject *owner)
         bufs[count++] = uv_buf_init((char *)extra.data, (unsigned)extra.size);
     rc = uv_try_write(&stream->uv.stream, bufs, count);
     if (rc < 0 && rc != UV_EAGAIN) {
-        break_stream(stream, rc);
+        asgi_stream_break(stream, rc);
         return;
     }
     taken = rc > 0 ? (size_t)rc : 0;
@@ -238,7 +289,7 @@ asgi_stream_flush(asgi_stream_t *stream, asgi_slice_t extra, PyObject *owner)
     }
     rc = start_flight(stream, extra, owner);
     if (rc < 0)
-        break_stream(stream, rc);
+        asgi_stream_break(stream, rc);
 }
 
 void
@@ -251,7 +302,7 @@ asgi_stream_queue(asgi_stream_t *stream)
         return;
     rc = start_flight(stream, (asgi_slice_t){NULL, 0}, NULL);
     if (rc < 0)
-        break_stream(stream, rc);
+        asgi_stream_break(stream, rc);
 }
 
 static void
@@ -264,6 +315,9 @@ void
 asgi_stream_shutdown(asgi_stream_t *stream)
 {
     if (stream->shut || stream->broken || stream->closing)
+        return;
+    asgi_stream_tls_close_notify(stream);
+    if (stream->broken || stream->closing)
         return;
     stream->shut = true;
     stream->shutdown.data = stream;
@@ -279,7 +333,8 @@ on_close(uv_handle_t *handle)
 
     asgi_loop_acquire(stream->loop);
     if (stream->flight_size > 0)
-        end_flight(stream);
+        asgi_stream_end_flight(stream);
+    asgi_stream_tls_drop(stream);
     asgi_buf_dispose(&stream->in);
     asgi_buf_dispose(&stream->out);
     asgi_buf_dispose(&stream->flight);

@@ -12,7 +12,10 @@
  *
  * Ending. A write that fails makes the stream broken: later writes vanish, on_broken is called
  * once. asgi_stream_close() may be called from any callback; on_closed is the last one and the
- * place to free the owner. TLS would stand between these calls and the uv handle.
+ * place to free the owner.
+ *
+ * With TLS (stream_tls.h) the same calls and events are about plain text; what stands between them
+ * and the uv handle costs a stream without TLS one branch per read and per write.
  *
  * Thread: loop. Callbacks come from libuv without the GIL unless said otherwise.
  */
@@ -34,6 +37,7 @@ typedef struct {
     size_t (*on_input)(asgi_stream_t *stream, const char *data, size_t size);
     void (*on_eof)(asgi_stream_t *stream);              /* the peer will send no more */
     void (*on_broken)(asgi_stream_t *stream, int code); /* read or write failed; close it */
+    void (*on_secured)(asgi_stream_t *stream);          /* the TLS handshake is done */
     void (*on_sent)(asgi_stream_t *stream);             /* a pending write went out, GIL held */
     void (*on_closed)(asgi_stream_t *stream);           /* GIL held */
 } asgi_stream_events_t;
@@ -46,6 +50,7 @@ struct asgi_stream {
         uv_pipe_t pipe;
     } uv;                               /* data points back at the stream */
     const asgi_stream_events_t *events; /* borrowed, static */
+    struct asgi_stream_tls *tls;        /* owned; NULL: plain */
     LoopObject *loop;                   /* borrowed: the server's */
     char *shared;                       /* borrowed: the server's, READ_SIZE bytes */
     asgi_buf_t in;
@@ -74,6 +79,13 @@ asgi_stream_out(asgi_stream_t *stream)
     return &stream->out;
 }
 
+/* Whether bytes may be written to the socket past the stream while nothing is pending. */
+static inline bool
+asgi_stream_raw(const asgi_stream_t *stream)
+{
+    return stream->tls == NULL;
+}
+
 /* Bytes accepted and not yet taken by the kernel. */
 static inline size_t
 asgi_stream_pending(const asgi_stream_t *stream)
@@ -90,16 +102,21 @@ void asgi_stream_flush(asgi_stream_t *stream, asgi_slice_t extra, PyObject *owne
  * on_sent comes, in a later turn. */
 void asgi_stream_queue(asgi_stream_t *stream);
 
-/* Whether bytes may be written to the socket behind the stream's back while nothing is pending: not
- * where they have to be encrypted on the way. */
-static inline bool
-asgi_stream_raw(const asgi_stream_t *stream)
-{
-    return true;
-}
-
-/* Sends FIN once everything written has gone out. */
+/* Sends FIN (with TLS, close_notify before it) once everything written has gone out. */
 void asgi_stream_shutdown(asgi_stream_t *stream);
+/* With TLS, a close without asgi_stream_tls_close_notify() tells the peer that something is missing. */
 void asgi_stream_close(asgi_stream_t *stream);
+
+/* ---- for stream_tls.c ---- */
+
+/* Gives on_input bytes that lie outside of `in`, behind those in it; keeps what it leaves. */
+void asgi_stream_deliver(asgi_stream_t *stream, const char *data, size_t size);
+/* No more will be read. */
+void asgi_stream_end_input(asgi_stream_t *stream);
+/* Starts the one uv_write; flight_size is set. Returns 0 or a libuv code. */
+ASGI_MUST_CHECK int asgi_stream_write(asgi_stream_t *stream, const uv_buf_t *bufs, unsigned count);
+/* Lets go of what the last uv_write sent from. The GIL is needed where there is a flight_owner. */
+void asgi_stream_end_flight(asgi_stream_t *stream);
+void asgi_stream_break(asgi_stream_t *stream, int code);
 
 #endif

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: MIT
+"""testssl.sh, where it is installed (Debian: testssl.sh), finds nothing above LOW at the server."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import trustme
+from casgi_process import casgi
+from tls_tools import Authority
+
+TESTSSL = shutil.which("testssl") or shutil.which("testssl.sh")
+HARMLESS = {"OK", "INFO", "LOW"}
+# What concerns the certificates made for this test, or headers, which are the application's.
+NOT_OURS = ("cert_", "DNS_CAA", "security_headers", "HSTS")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+@pytest.mark.skipif(TESTSSL is None, reason="testssl.sh is not installed")
+def test_nothing_above_low(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    rsa = authority.issue("rsa", key_type=trustme.KeyType.RSA)
+    ecdsa = authority.issue("ecdsa", key_type=trustme.KeyType.ECDSA)
+    flags = []
+    for files in (rsa, ecdsa):
+        flags += ["--ssl-certfile", str(files.certificate), "--ssl-keyfile", str(files.key)]
+    report = tmp_path / "report.json"
+    with casgi("tls_apps:app", "--no-js", "--no-access-log", *flags) as server:
+        subprocess.run(
+            # Protocols, server's order, forward secrecy, defaults, vulnerabilities.
+            [str(TESTSSL), "--quiet", "--warnings", "batch", "--color", "0", "-p", "-s", "-f"]
+            + ["-S", "-U", "--jsonfile", str(report), f"https://localhost:{server.port}"],
+            capture_output=True,
+            timeout=390,
+        )
+        assert "Traceback" not in server.log
+    findings = json.loads(report.read_text())
+    ids = {finding["id"] for finding in findings}
+    assert {"TLS1_3", "secure_client_renego", "heartbleed", "ROBOT"} <= ids
+    bad = [
+        (finding["severity"], finding["id"], finding["finding"])
+        for finding in findings
+        if finding["severity"] not in HARMLESS and not finding["id"].startswith(NOT_OURS)
+    ]
+    assert bad == []
