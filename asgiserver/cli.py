@@ -270,6 +270,12 @@ def split_headers(
     help="Seconds for the answer to a WebSocket ping; then 1011. 0: no limit.",
 )
 @option(
+    "--ws-per-message-deflate",
+    type=bool,
+    default=True,
+    help="Compress WebSocket messages where the client offers it.",
+)
+@option(
     "--timeout-graceful-shutdown",
     type=click.FloatRange(min=0),
     default=30,

@@ -49,7 +49,6 @@ _UVICORN_NEUTRAL: dict[str, tuple[Any, ...]] = {
     "reload_delay": (0.25, None),
     "proxy_headers": (False,),
     "forwarded_allow_ips": (None,),
-    "ws_per_message_deflate": (True, False),
     "h11_max_incomplete_event_size": (None,),
     "timeout_notify": (30,),
     "callback_notify": (None,),
@@ -130,6 +129,7 @@ class Config:
         ws_max_queue: int = 32,
         ws_ping_interval: float | None = 20,
         ws_ping_timeout: float | None = 20,
+        ws_per_message_deflate: bool = True,
         headers: Iterable[tuple[str, str]] | None = None,
         factory: bool = False,
         app_dir: str | None = None,
@@ -171,6 +171,7 @@ class Config:
         self.ws_max_queue = ws_max_queue
         self.ws_ping_interval = ws_ping_interval
         self.ws_ping_timeout = ws_ping_timeout
+        self.ws_per_message_deflate = ws_per_message_deflate
         self.headers: list[tuple[str, str]] = list(headers or ())
         self.factory = factory
         self.app_dir = app_dir

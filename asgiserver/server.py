@@ -362,6 +362,7 @@ class Server:
             "ws_max_queue": config.ws_max_queue,
             "ws_ping_interval": config.ws_ping_interval,
             "ws_ping_timeout": config.ws_ping_timeout,
+            "ws_per_message_deflate": config.ws_per_message_deflate,
         }
         loop: Any = self._loop
         return _core.Server(loop, config.loaded_app, settings)

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 CORE = ROOT / "asgiserver" / "core"
-NAMES = ("test_base", "test_http1", "test_http1_out", "test_ws")
+NAMES = ("test_base", "test_http1", "test_http1_out", "test_ws", "test_ws_deflate")
 
 
 def llhttp() -> tuple[list[str], list[str]]:
@@ -73,6 +73,7 @@ def test_c_unit(name: str, tmp_path: Path, llhttp_objects: tuple[list[str], list
         *objects,
         "-lcmocka",
         "-lcrypto",
+        "-lz",
         "-o",
         str(program),
     ]

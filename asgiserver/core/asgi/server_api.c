@@ -166,8 +166,10 @@ make_bounds(asgi_server_t *self, PyObject *config)
 {
     uint64_t *after = self->deadlines.after;
     Py_ssize_t head, count, body, backlog, ws_size, ws_queue;
+    int ws_deflate = option_bool(config, "ws_per_message_deflate", true);
 
-    if (option_seconds(config, "timeout_header", 10, 0, &after[ASGI_DEADLINE_HEAD]) < 0
+    if (ws_deflate < 0
+        || option_seconds(config, "timeout_header", 10, 0, &after[ASGI_DEADLINE_HEAD]) < 0
         || option_seconds(config, "timeout_body", 30, 0, &after[ASGI_DEADLINE_BODY]) < 0
         || option_seconds(config, "timeout_write", 30, 0, &after[ASGI_DEADLINE_WRITE]) < 0
         || option_seconds(config, "timeout_keep_alive", 5, 1, &after[ASGI_DEADLINE_IDLE]) < 0
@@ -192,6 +194,7 @@ make_bounds(asgi_server_t *self, PyObject *config)
     after[ASGI_DEADLINE_WS_CLOSE] = 10000;
     self->ws_max_size = (size_t)ws_size;
     self->ws_max_queue = (size_t)ws_queue;
+    self->ws_deflate = ws_deflate;
     self->max_header_bytes = (uint32_t)head;
     self->max_header_count = (uint32_t)count;
     self->max_body_bytes = (uint64_t)body;
@@ -256,8 +259,9 @@ PyDoc_STRVAR(
     "config is a dict: root_path, scheme, server_header, date_header, headers, state,\n"
     "timeout_keep_alive, timeout_header, timeout_body, timeout_write (seconds),\n"
     "limit_concurrency, limit_max_requests, max_header_bytes, max_header_count, max_body_bytes,\n"
-    "backlog, ws_max_size, ws_max_queue, ws_ping_interval, ws_ping_timeout (seconds), access_log,\n"
-    "error_log, on_max_requests.");
+    "backlog, ws_max_size, ws_max_queue, ws_per_message_deflate, ws_ping_interval, "
+    "ws_ping_timeout\n"
+    "(seconds), access_log, error_log, on_max_requests.");
 
 static PyObject *
 server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)

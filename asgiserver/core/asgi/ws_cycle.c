@@ -18,6 +18,8 @@
 #include "asgi/server.h"
 #include "net/conn_http1.h"
 
+#define IDLE_CAPACITY 4096 /* what a connection without unread messages may keep */
+
 /* ---- the request ---- */
 
 bool
@@ -63,10 +65,28 @@ refuse_version(asgi_conn_t *conn)
         asgi_conn_end(conn);
 }
 
+/* Reads the offers. Returns false where a list does not follow its grammar: such a handshake is to
+ * be refused (RFC 6455 4.2.1, 9.1). */
+static bool
+read_lists(const asgi_http1_t *http1, const char *head, asgi_ws_extension_t *extension)
+{
+    for (uint32_t i = 0; i < http1->field_count; i++) {
+        const asgi_http1_field_t *field = &http1->fields[i];
+        asgi_slice_t value = {head + field->value, field->value_size};
+        if (field->id == ASGI_HEADER_SEC_WEBSOCKET_PROTOCOL && !asgi_ws_tokens_ok(value))
+            return false;
+        if (field->id == ASGI_HEADER_SEC_WEBSOCKET_EXTENSIONS
+            && asgi_ws_extension_offers(extension, value) < 0)
+            return false;
+    }
+    return true;
+}
+
 bool
 asgi_ws_refused(asgi_conn_t *conn, const char *head)
 {
     const asgi_http1_t *http1 = &conn->http1;
+    asgi_ws_extension_t extension = {0};
     asgi_slice_t value;
     const char *problem = NULL;
 
@@ -75,6 +95,8 @@ asgi_ws_refused(asgi_conn_t *conn, const char *head)
     else if (!only_field(http1, head, ASGI_HEADER_SEC_WEBSOCKET_KEY, &value)
              || !asgi_ws_key_ok(value))
         problem = "Invalid WebSocket request: Sec-WebSocket-Key is missing or malformed.";
+    else if (!read_lists(http1, head, &extension))
+        problem = "Invalid WebSocket request: malformed Sec-WebSocket-Protocol or -Extensions.";
     if (problem != NULL) {
         asgi_http1_conn_refuse(conn, 400, problem);
         return true;
@@ -99,6 +121,8 @@ asgi_ws_attach(CycleObject *cycle, const char *head)
         return -1;
     }
     asgi_ws_parser_init(&ws->parser, cycle->server->ws_max_size);
+    if (!cycle->server->ws_deflate || !read_lists(http1, head, &ws->extension))
+        ws->extension.agreed = false;
     if (only_field(http1, head, ASGI_HEADER_SEC_WEBSOCKET_KEY, &key) && key.size == sizeof ws->key)
         memcpy(ws->key, key.data, sizeof ws->key);
     cycle->ws = ws;
@@ -110,6 +134,7 @@ void
 asgi_ws_free(asgi_ws_t *ws)
 {
     if (ws != NULL) {
+        asgi_ws_deflate_free(ws->deflate);
         asgi_buf_dispose(&ws->sizes);
         free(ws);
     }
@@ -171,12 +196,21 @@ note_end(asgi_ws_t *ws, unsigned code, const char *reason, size_t size)
         memcpy(ws->reason, reason, ws->reason_size);
 }
 
+/* No message will be read or sent any more, though the app may go on for long. */
+static void
+drop_deflate(asgi_ws_t *ws)
+{
+    asgi_ws_deflate_free(ws->deflate);
+    ws->deflate = ws->parser.deflate = NULL;
+}
+
 /* Nothing more is read or sent, but what is in the output buffer. */
 static void
 end(asgi_conn_t *conn, unsigned code, const char *reason, size_t size)
 {
     asgi_loop_acquire(conn->server->loop);
     note_end(conn->cycle->ws, code, reason, size);
+    drop_deflate(conn->cycle->ws);
     conn->linger = true; /* what the peer still sends must not reset our close frame */
     asgi_conn_detach(conn, true);
     asgi_conn_end(conn);
@@ -376,6 +410,8 @@ send_ping(asgi_conn_t *conn)
     asgi_deadlines_t *deadlines = &conn->server->deadlines;
     asgi_ws_t *ws = conn->cycle->ws;
 
+    if (ws->deflate != NULL)
+        asgi_ws_deflate_rest(ws->deflate);
     ws->pings++;
     ws->heard = false;
     if (asgi_ws_control(asgi_stream_out(&conn->stream), ASGI_WS_OP_PING, (const char *)&ws->pings,
@@ -416,8 +452,10 @@ on_shutdown(asgi_conn_t *conn)
 static void
 on_gone(asgi_conn_t *conn)
 {
-    if (conn->cycle != NULL)
+    if (conn->cycle != NULL) {
         note_end(conn->cycle->ws, ASGI_WS_ABNORMAL, NULL, 0);
+        drop_deflate(conn->cycle->ws);
+    }
 }
 
 static const asgi_conn_proto_t protocol = {
@@ -434,6 +472,7 @@ asgi_ws_open(CycleObject *cycle)
 {
     asgi_conn_t *conn = cycle->conn;
 
+    cycle->ws->parser.deflate = cycle->ws->deflate;
     asgi_conn_flush_soon(conn);
     asgi_conn_upgrade(conn, &protocol, NULL);
     if (cycle->conn == NULL || cycle->ws->close_sent)
@@ -486,7 +525,7 @@ next_message(CycleObject *cycle)
     ws->unread -= size;
     asgi_buf_consume(&ws->sizes, sizeof record);
     asgi_buf_consume(&cycle->body, size);
-    asgi_buf_shrink(&cycle->body, ASGI_STREAM_READ_SIZE);
+    asgi_buf_shrink(&cycle->body, IDLE_CAPACITY);
     if (cycle->conn != NULL && !cycle->conn->stream.reading)
         resume(cycle->conn);
     return message;

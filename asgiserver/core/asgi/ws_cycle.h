@@ -25,6 +25,7 @@
 
 #include "asgi/cycle.h"
 #include "proto/ws.h"
+#include "proto/ws_deflate.h"
 
 typedef enum {
     ASGI_WS_CONNECTING,
@@ -35,6 +36,8 @@ typedef enum {
 
 typedef struct asgi_ws {
     asgi_ws_parser_t parser;
+    asgi_ws_deflate_t *deflate;    /* owned; NULL unless agreed on, and once the connection ends */
+    asgi_ws_extension_t extension; /* what is agreed on when the app accepts */
     asgi_ws_state_t state;
     /* Messages the app has not taken: their bytes are the first `unread` of cycle->body, in front
      * of the message that is arriving; `sizes` has a uint64_t for each: size << 1 | is text. */
