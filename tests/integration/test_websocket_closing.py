@@ -188,6 +188,49 @@ def test_broken_clients(wire: bytes, code: int) -> None:
     assert len(app.messages) == 2
 
 
+FAULT = frame(0x83, b"x")
+
+
+def test_messages_before_a_fault_are_answered() -> None:
+    with serve(echo) as server, raw(server) as peer:
+        peer.send(frame(TEXT, b"one") + frame(TEXT, b"two") + FAULT + frame(TEXT, b"three"))
+        assert [read_frame(peer), read_frame(peer)] == [(TEXT, b"one"), (TEXT, b"two")]
+        assert closed_with(peer)[0] == 1002
+
+
+@pytest.mark.parametrize("how", ["close", "return", "raise", "shutdown", "fin"])
+def test_a_fault_that_waits_for_the_app(how: str) -> None:
+    """The app does not read on: whatever ends the conversation tells the peer its fault."""
+    go: list[asyncio.Event] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        go.append(asyncio.Event())
+        await go[0].wait()
+        await send({"type": "websocket.send", "text": "still here"})
+        if how == "close":
+            await send({"type": "websocket.close", "code": 4000})
+        elif how == "raise":
+            raise ValueError("on purpose")
+
+    with serve(app) as server, raw(server) as peer:
+        server.until(lambda: len(go) == 1)
+        peer.send(frame(TEXT, b"unread") + FAULT)
+        for _ in range(3):
+            server.call(lambda: None)
+        if how == "shutdown":
+            server.call(server.core.shutdown)
+        elif how == "fin":
+            peer.finish()
+        else:
+            server.call(go[0].set)
+            assert read_frame(peer) == (TEXT, b"still here")
+        assert closed_with(peer)[0] == 1002
+        server.call(go[0].set)
+        until_idle(server)
+
+
 def test_largest_message() -> None:
     with serve(echo, ws_max_size=1000) as server, client(server) as ws:
         ws.send("x" * 1000)

@@ -12,6 +12,8 @@
  *   WS_PONG    a ping is not answered                  close 1011, unless bytes came meanwhile or
  *                                                      we were not reading
  *   WS_CLOSE   our close frame is not answered         the connection is closed
+ *              the app has not read what the peer        the peer is told its fault
+ *              sent before it broke the rules
  */
 #include "asgi/ws_cycle.h"
 
@@ -191,6 +193,7 @@ note_end(asgi_ws_t *ws, unsigned code, const char *reason, size_t size)
     if (ws->code != 0)
         return;
     ws->code = (uint16_t)code;
+    ws->pong_due = false;
     ws->reason_size = (uint8_t)(size < sizeof ws->reason ? size : sizeof ws->reason);
     if (size > 0)
         memcpy(ws->reason, reason, ws->reason_size);
@@ -232,6 +235,21 @@ fail(asgi_conn_t *conn, unsigned code, const char *reason)
     end(conn, code, reason, strlen(reason));
 }
 
+/* The same, once the app has read what came before. */
+static void
+fail_later(asgi_conn_t *conn, unsigned code, const char *problem)
+{
+    asgi_ws_t *ws = conn->cycle->ws;
+
+    if (code == 0 || ws->close_sent || asgi_buf_size(&ws->sizes) == 0) {
+        fail(conn, code, problem);
+        return;
+    }
+    ws->fault = (uint16_t)code;
+    ws->problem = problem;
+    asgi_deadline_set(&conn->server->deadlines, &conn->deadline, ASGI_DEADLINE_WS_CLOSE);
+}
+
 static void
 resume(asgi_conn_t *conn)
 {
@@ -249,6 +267,10 @@ asgi_ws_begin_close(asgi_conn_t *conn, unsigned code, const char *reason, size_t
     CycleObject *cycle = conn->cycle;
     asgi_ws_t *ws = cycle->ws;
 
+    if (ws->fault != 0) {
+        fail(conn, ws->fault, ws->problem);
+        return;
+    }
     if (asgi_ws_close(asgi_stream_out(&conn->stream), code, reason, size) < 0) {
         asgi_conn_close(conn);
         return;
@@ -350,6 +372,8 @@ on_input(asgi_conn_t *conn, const char *data, size_t size)
     size_t used = 0;
 
     conn->cycle->ws->heard = true;
+    if (conn->cycle->ws->fault != 0)
+        return size;
     /* Whatever ends the connection lets go of its cycle, and is seen by the loop's condition. */
     while (!conn->ending && !conn->stream.closing) {
         asgi_ws_t *ws = conn->cycle->ws;
@@ -376,8 +400,8 @@ on_input(asgi_conn_t *conn, const char *data, size_t size)
             take_close(conn, &event);
             break;
         case ASGI_WS_ERROR:
-            fail(conn, event.code, event.problem);
-            break;
+            fail_later(conn, event.code, event.problem);
+            return size;
         }
     }
     return size;
@@ -386,7 +410,12 @@ on_input(asgi_conn_t *conn, const char *data, size_t size)
 static void
 on_eof(asgi_conn_t *conn)
 {
-    end(conn, ASGI_WS_ABNORMAL, NULL, 0);
+    asgi_ws_t *ws = conn->cycle->ws;
+
+    if (ws->fault != 0)
+        fail(conn, ws->fault, ws->problem);
+    else
+        end(conn, ASGI_WS_ABNORMAL, NULL, 0);
 }
 
 static void
@@ -410,8 +439,12 @@ send_ping(asgi_conn_t *conn)
     asgi_deadlines_t *deadlines = &conn->server->deadlines;
     asgi_ws_t *ws = conn->cycle->ws;
 
+    /* Now and then is also when memory that is not in use goes back. */
     if (ws->deflate != NULL)
         asgi_ws_deflate_rest(ws->deflate);
+    asgi_buf_shrink(&conn->cycle->body, 0);
+    asgi_buf_shrink(&ws->sizes, 0);
+    asgi_buf_shrink(&conn->stream.in, 0);
     ws->pings++;
     ws->heard = false;
     if (asgi_ws_control(asgi_stream_out(&conn->stream), ASGI_WS_OP_PING, (const char *)&ws->pings,
@@ -424,13 +457,16 @@ send_ping(asgi_conn_t *conn)
                       deadlines->after[ASGI_DEADLINE_WS_PONG] != 0 ? ASGI_DEADLINE_WS_PONG
                                                                    : ASGI_DEADLINE_WS_PING);
     asgi_conn_flush(conn);
+    asgi_buf_shrink(asgi_stream_out(&conn->stream), 0);
 }
 
 static void
 on_expired(asgi_conn_t *conn)
 {
     asgi_loop_acquire(conn->server->loop);
-    if (conn->deadline.kind == ASGI_DEADLINE_WS_CLOSE)
+    if (conn->cycle->ws->fault != 0)
+        fail(conn, conn->cycle->ws->fault, conn->cycle->ws->problem);
+    else if (conn->deadline.kind == ASGI_DEADLINE_WS_CLOSE)
         asgi_conn_close(conn);
     else if (conn->deadline.kind == ASGI_DEADLINE_WS_PING)
         send_ping(conn);
@@ -473,6 +509,9 @@ asgi_ws_open(CycleObject *cycle)
     asgi_conn_t *conn = cycle->conn;
 
     cycle->ws->parser.deflate = cycle->ws->deflate;
+    /* Nothing more will be logged: of a thousand idle connections each has this. */
+    Py_CLEAR(cycle->log_client);
+    Py_CLEAR(cycle->log_path);
     asgi_conn_flush_soon(conn);
     asgi_conn_upgrade(conn, &protocol, NULL);
     if (cycle->conn == NULL || cycle->ws->close_sent)
@@ -558,6 +597,8 @@ asgi_ws_take(CycleObject *cycle)
     }
     if (asgi_buf_size(&ws->sizes) > 0)
         return next_message(cycle);
+    if (ws->fault != 0 && cycle->conn != NULL)
+        fail(cycle->conn, ws->fault, ws->problem);
     if (ws->code != 0 || cycle->conn == NULL || cycle->peer_closed)
         return disconnect_message(cycle);
     return NULL;

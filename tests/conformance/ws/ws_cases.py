@@ -42,6 +42,13 @@ class Case:
     code: int | None = None
     deflate: bool = False
 
+    @property
+    def closes(self) -> bool:
+        """Whether it is the client who closes."""
+        return self.code not in (None, PROTOCOL_ERROR, BAD_DATA, TOO_BIG) or (
+            self.name.startswith(f"close {self.code}")
+        )
+
 
 def frame(
     opcode: int, payload: bytes = b"", *, fin: bool = True, rsv: int = 0, mask: bytes = MASK
