@@ -72,9 +72,11 @@ def agreed(server: Server, *offers: str) -> str:
 
 def compressible(size: int) -> str:
     words = random.Random(size)
-    text = ""
-    while len(text) < size:
-        text += words.choice(["window ", "frame ", "é ", "message "]) + str(words.randint(0, 99))
+    parts = []
+    for _ in range(size // 3 + 1):
+        parts.append(words.choice(["window ", "frame ", "é ", "message "]))
+        parts.append(str(words.randint(0, 99)))
+    text = "".join(parts)
     return text[:size]
 
 
