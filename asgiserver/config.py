@@ -58,7 +58,6 @@ IMPLEMENTATIONS = {
 # uvicorn's keywords that mean nothing here at these values, and something we do not do at others:
 # code written for uvicorn may spell out a default, but must not believe in what is not there.
 _UVICORN_NEUTRAL: dict[str, tuple[Any, ...]] = {
-    "ws_per_message_deflate": (True, False),
     "http2": (False,),
     "ssl_context_factory": (None,),
 }
@@ -107,6 +106,7 @@ class Config:
         ws_max_queue: int = 32,
         ws_ping_interval: float | None = 20,
         ws_ping_timeout: float | None = 20,
+        ws_per_message_deflate: bool = True,
         lifespan: LifespanMode = "auto",
         env_file: str | os.PathLike[str] | None = None,
         log_config: logs.LogConfig = LOGGING_CONFIG,
@@ -184,6 +184,7 @@ class Config:
         self.ws_max_queue = ws_max_queue
         self.ws_ping_interval = ws_ping_interval
         self.ws_ping_timeout = ws_ping_timeout
+        self.ws_per_message_deflate = ws_per_message_deflate
         self.lifespan: LifespanMode = lifespan
         self.log_config = log_config
         self.log_level = log_level

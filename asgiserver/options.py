@@ -479,6 +479,12 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
             SECONDS,
             20,
         ),
+        Option(
+            "--ws-per-message-deflate",
+            "Compress WebSocket messages where the client offers it.",
+            click.BOOL,
+            True,
+        ),
     ),
     "JavaScript": (
         Option(

@@ -399,6 +399,7 @@ class Server:
             "ws_max_queue": config.ws_max_queue,
             "ws_ping_interval": config.ws_ping_interval,
             "ws_ping_timeout": config.ws_ping_timeout,
+            "ws_per_message_deflate": config.ws_per_message_deflate,
         }
         if self.loads is not None:
             settings["loads"], settings["load_index"] = self.loads

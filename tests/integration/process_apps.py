@@ -151,3 +151,14 @@ if os.environ.get("PROCESS_APPS_SAY_IMPORT"):
     say(f"imported in {os.getpid()}")
 if os.environ.get("PROCESS_APPS_EXIT"):
     sys.exit("the application wants out")
+
+
+async def websocket(scope, receive, send):
+    """Echoes WebSocket messages."""
+    if scope["type"] == "lifespan":
+        await lifespan(receive, send)
+        return
+    await receive()
+    await send({"type": "websocket.accept"})
+    while (message := await receive())["type"] == "websocket.receive":
+        await send({**message, "type": "websocket.send"})

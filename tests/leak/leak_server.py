@@ -68,12 +68,28 @@ async def measure() -> bytes:
     return json.dumps({"memory": dataclasses.asdict(memory), "counts": counts}).encode()
 
 
+async def websocket(scope: Any, receive: Any, send: Any) -> None:
+    await receive()
+    if scope["path"] == "/deny":
+        await send({"type": "websocket.http.response.start", "status": 401, "headers": []})
+        await send({"type": "websocket.http.response.body", "body": b"no"})
+        return
+    await send({"type": "websocket.accept"})
+    while (message := await receive())["type"] == "websocket.receive":
+        await send({**message, "type": "websocket.send"})
+        if message.get("text") == "raise":
+            raise ValueError("on purpose")
+
+
 async def app(scope: Any, receive: Any, send: Any) -> None:
     if scope["type"] == "lifespan":
         await receive()
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await send({"type": "lifespan.shutdown.complete"})
+        return
+    if scope["type"] == "websocket":
+        await websocket(scope, receive, send)
         return
     path = scope["path"]
     if path == "/measure":

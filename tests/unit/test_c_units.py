@@ -12,7 +12,7 @@ import trustme
 
 ROOT = Path(__file__).resolve().parents[2]
 CORE = ROOT / "asgiserver" / "core"
-NAMES = ("test_base", "test_http1", "test_http1_out", "test_ws", "test_tls")
+NAMES = ("test_base", "test_http1", "test_http1_out", "test_ws", "test_ws_deflate", "test_tls")
 TLS = [CORE / "net" / f"{name}.c" for name in ("tls", "tls_context", "tls_tickets")]
 
 
@@ -83,6 +83,7 @@ def test_c_unit(name: str, tmp_path: Path, llhttp_objects: tuple[list[str], list
         "-lcmocka",
         "-lssl",
         "-lcrypto",
+        "-lz",
         "-o",
         str(program),
     ]

@@ -122,6 +122,7 @@ def test_what_is_not_given_is_config_s_business(invoke):
         (["--ws-max-queue", "4"], "ws_max_queue", 4),
         (["--ws-ping-interval", "0.5"], "ws_ping_interval", 0.5),
         (["--ws-ping-timeout", "0"], "ws_ping_timeout", 0),
+        (["--ws-per-message-deflate", "false"], "ws_per_message_deflate", False),
         (["--backlog", "10"], "backlog", 10),
         (["--timeout-keep-alive", "0"], "timeout_keep_alive", 0),
         (["--timeout-graceful-shutdown", "0"], "timeout_graceful_shutdown", 0),

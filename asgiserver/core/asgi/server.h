@@ -159,6 +159,7 @@ typedef struct asgi_server {
     uint32_t max_header_bytes, max_line_bytes, max_header_count, max_chunk_extra;
     uint64_t max_body_bytes;
     size_t ws_max_size, ws_max_queue;
+    bool ws_deflate; /* permessage-deflate where the client offers it */
     int backlog;
     bool draining;
     bool at_close_queued;

@@ -199,8 +199,10 @@ make_bounds(asgi_server_t *self, PyObject *config)
     uint64_t *after = self->deadlines.after;
     Py_ssize_t head, line, count, chunk, peer, body, backlog, ws_size, ws_queue;
     int debug;
+    int ws_deflate = option_bool(config, "ws_per_message_deflate", true);
 
-    if (option_seconds(config, "timeout_tls_handshake", 10, 0, &after[ASGI_DEADLINE_TLS]) < 0
+    if (ws_deflate < 0
+        || option_seconds(config, "timeout_tls_handshake", 10, 0, &after[ASGI_DEADLINE_TLS]) < 0
         || option_seconds(config, "timeout_header", 10, 0, &after[ASGI_DEADLINE_HEAD]) < 0
         || option_seconds(config, "timeout_body", 30, 0, &after[ASGI_DEADLINE_BODY]) < 0
         || option_seconds(config, "timeout_write", 30, 0, &after[ASGI_DEADLINE_WRITE]) < 0
@@ -232,6 +234,7 @@ make_bounds(asgi_server_t *self, PyObject *config)
     after[ASGI_DEADLINE_WS_CLOSE] = 10000;
     self->ws_max_size = (size_t)ws_size;
     self->ws_max_queue = (size_t)ws_queue;
+    self->ws_deflate = ws_deflate;
     self->max_header_bytes = (uint32_t)head;
     self->max_line_bytes = (uint32_t)line;
     self->max_header_count = (uint32_t)count;
@@ -344,8 +347,8 @@ PyDoc_STRVAR(
     "(seconds), tls (a TLSContext),\n"
     "limit_concurrency, limit_max_requests, max_header_bytes, max_line_bytes, max_header_count,\n"
     "max_chunk_extra, max_body_bytes, limit_connections_per_client,\n"
-    "backlog, ws_max_size, ws_max_queue, ws_ping_interval, ws_ping_timeout (seconds), access_log,\n"
-    "error_log, on_max_requests, debug,\n"
+    "backlog, ws_max_size, ws_max_queue, ws_per_message_deflate, ws_ping_interval,\n"
+    "ws_ping_timeout (seconds), access_log, error_log, on_max_requests, debug,\n"
     "proxy_headers, forwarded_allow_ips, forwarded_header.");
 
 static PyObject *

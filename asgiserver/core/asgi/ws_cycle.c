@@ -12,11 +12,15 @@
  *   WS_PONG    a ping is not answered                  close 1011, unless bytes came meanwhile or
  *                                                      we were not reading
  *   WS_CLOSE   our close frame is not answered         the connection is closed
+ *              the app has not read what the peer        the peer is told its fault
+ *              sent before it broke the rules
  */
 #include "asgi/ws_cycle.h"
 
 #include "asgi/server.h"
 #include "net/conn_http1.h"
+
+#define IDLE_CAPACITY 4096 /* what a connection without unread messages may keep */
 
 /* ---- the request ---- */
 
@@ -63,10 +67,28 @@ refuse_version(asgi_conn_t *conn)
         asgi_conn_end(conn);
 }
 
+/* Reads the offers. Returns false where a list does not follow its grammar: such a handshake is to
+ * be refused (RFC 6455 4.2.1, 9.1). */
+static bool
+read_lists(const asgi_http1_t *http1, const char *head, asgi_ws_extension_t *extension)
+{
+    for (uint32_t i = 0; i < http1->field_count; i++) {
+        const asgi_http1_field_t *field = &http1->fields[i];
+        asgi_slice_t value = {head + field->value, field->value_size};
+        if (field->id == ASGI_HEADER_SEC_WEBSOCKET_PROTOCOL && !asgi_ws_tokens_ok(value))
+            return false;
+        if (field->id == ASGI_HEADER_SEC_WEBSOCKET_EXTENSIONS
+            && asgi_ws_extension_offers(extension, value) < 0)
+            return false;
+    }
+    return true;
+}
+
 bool
 asgi_ws_refused(asgi_conn_t *conn, const char *head)
 {
     const asgi_http1_t *http1 = &conn->http1;
+    asgi_ws_extension_t extension = {0};
     asgi_slice_t value;
     const char *problem = NULL;
 
@@ -75,6 +97,8 @@ asgi_ws_refused(asgi_conn_t *conn, const char *head)
     else if (!only_field(http1, head, ASGI_HEADER_SEC_WEBSOCKET_KEY, &value)
              || !asgi_ws_key_ok(value))
         problem = "Invalid WebSocket request: Sec-WebSocket-Key is missing or malformed.";
+    else if (!read_lists(http1, head, &extension))
+        problem = "Invalid WebSocket request: malformed Sec-WebSocket-Protocol or -Extensions.";
     if (problem != NULL) {
         asgi_http1_conn_refuse(conn, 400, problem);
         return true;
@@ -99,6 +123,8 @@ asgi_ws_attach(CycleObject *cycle, const char *head)
         return -1;
     }
     asgi_ws_parser_init(&ws->parser, cycle->server->ws_max_size);
+    if (!cycle->server->ws_deflate || !read_lists(http1, head, &ws->extension))
+        ws->extension.agreed = false;
     if (only_field(http1, head, ASGI_HEADER_SEC_WEBSOCKET_KEY, &key) && key.size == sizeof ws->key)
         memcpy(ws->key, key.data, sizeof ws->key);
     cycle->ws = ws;
@@ -110,6 +136,7 @@ void
 asgi_ws_free(asgi_ws_t *ws)
 {
     if (ws != NULL) {
+        asgi_ws_deflate_free(ws->deflate);
         asgi_buf_dispose(&ws->sizes);
         free(ws);
     }
@@ -166,9 +193,18 @@ note_end(asgi_ws_t *ws, unsigned code, const char *reason, size_t size)
     if (ws->code != 0)
         return;
     ws->code = (uint16_t)code;
+    ws->pong_due = false;
     ws->reason_size = (uint8_t)(size < sizeof ws->reason ? size : sizeof ws->reason);
     if (size > 0)
         memcpy(ws->reason, reason, ws->reason_size);
+}
+
+/* No message will be read or sent any more, though the app may go on for long. */
+static void
+drop_deflate(asgi_ws_t *ws)
+{
+    asgi_ws_deflate_free(ws->deflate);
+    ws->deflate = ws->parser.deflate = NULL;
 }
 
 /* Nothing more is read or sent, but what is in the output buffer. */
@@ -177,6 +213,7 @@ end(asgi_conn_t *conn, unsigned code, const char *reason, size_t size)
 {
     asgi_loop_acquire(conn->server->loop);
     note_end(conn->cycle->ws, code, reason, size);
+    drop_deflate(conn->cycle->ws);
     conn->linger = true; /* what the peer still sends must not reset our close frame */
     asgi_conn_detach(conn, true);
     asgi_conn_end(conn);
@@ -198,6 +235,21 @@ fail(asgi_conn_t *conn, unsigned code, const char *reason)
     end(conn, code, reason, strlen(reason));
 }
 
+/* The same, once the app has read what came before. */
+static void
+fail_later(asgi_conn_t *conn, unsigned code, const char *problem)
+{
+    asgi_ws_t *ws = conn->cycle->ws;
+
+    if (code == 0 || ws->close_sent || asgi_buf_size(&ws->sizes) == 0) {
+        fail(conn, code, problem);
+        return;
+    }
+    ws->fault = (uint16_t)code;
+    ws->problem = problem;
+    asgi_deadline_set(&conn->server->deadlines, &conn->deadline, ASGI_DEADLINE_WS_CLOSE);
+}
+
 static void
 resume(asgi_conn_t *conn)
 {
@@ -215,6 +267,10 @@ asgi_ws_begin_close(asgi_conn_t *conn, unsigned code, const char *reason, size_t
     CycleObject *cycle = conn->cycle;
     asgi_ws_t *ws = cycle->ws;
 
+    if (ws->fault != 0) {
+        fail(conn, ws->fault, ws->problem);
+        return;
+    }
     if (asgi_ws_close(asgi_stream_out(&conn->stream), code, reason, size) < 0) {
         asgi_conn_close(conn);
         return;
@@ -316,6 +372,8 @@ on_input(asgi_conn_t *conn, const char *data, size_t size)
     size_t used = 0;
 
     conn->cycle->ws->heard = true;
+    if (conn->cycle->ws->fault != 0)
+        return size;
     /* Whatever ends the connection lets go of its cycle, and is seen by the loop's condition. */
     while (!conn->ending && !conn->stream.closing) {
         asgi_ws_t *ws = conn->cycle->ws;
@@ -342,8 +400,8 @@ on_input(asgi_conn_t *conn, const char *data, size_t size)
             take_close(conn, &event);
             break;
         case ASGI_WS_ERROR:
-            fail(conn, event.code, event.problem);
-            break;
+            fail_later(conn, event.code, event.problem);
+            return size;
         }
     }
     return size;
@@ -352,7 +410,12 @@ on_input(asgi_conn_t *conn, const char *data, size_t size)
 static void
 on_eof(asgi_conn_t *conn)
 {
-    end(conn, ASGI_WS_ABNORMAL, NULL, 0);
+    asgi_ws_t *ws = conn->cycle->ws;
+
+    if (ws->fault != 0)
+        fail(conn, ws->fault, ws->problem);
+    else
+        end(conn, ASGI_WS_ABNORMAL, NULL, 0);
 }
 
 static void
@@ -376,6 +439,12 @@ send_ping(asgi_conn_t *conn)
     asgi_deadlines_t *deadlines = &conn->server->deadlines;
     asgi_ws_t *ws = conn->cycle->ws;
 
+    /* Now and then is also when memory that is not in use goes back. */
+    if (ws->deflate != NULL)
+        asgi_ws_deflate_rest(ws->deflate);
+    asgi_buf_shrink(&conn->cycle->body, 0);
+    asgi_buf_shrink(&ws->sizes, 0);
+    asgi_buf_shrink(&conn->stream.in, 0);
     ws->pings++;
     ws->heard = false;
     if (asgi_ws_control(asgi_stream_out(&conn->stream), ASGI_WS_OP_PING, (const char *)&ws->pings,
@@ -388,13 +457,16 @@ send_ping(asgi_conn_t *conn)
                       deadlines->after[ASGI_DEADLINE_WS_PONG] != 0 ? ASGI_DEADLINE_WS_PONG
                                                                    : ASGI_DEADLINE_WS_PING);
     asgi_conn_flush(conn);
+    asgi_buf_shrink(asgi_stream_out(&conn->stream), 0);
 }
 
 static void
 on_expired(asgi_conn_t *conn)
 {
     asgi_loop_acquire(conn->server->loop);
-    if (conn->deadline.kind == ASGI_DEADLINE_WS_CLOSE)
+    if (conn->cycle->ws->fault != 0)
+        fail(conn, conn->cycle->ws->fault, conn->cycle->ws->problem);
+    else if (conn->deadline.kind == ASGI_DEADLINE_WS_CLOSE)
         asgi_conn_close(conn);
     else if (conn->deadline.kind == ASGI_DEADLINE_WS_PING)
         send_ping(conn);
@@ -416,8 +488,10 @@ on_shutdown(asgi_conn_t *conn)
 static void
 on_gone(asgi_conn_t *conn)
 {
-    if (conn->cycle != NULL)
+    if (conn->cycle != NULL) {
         note_end(conn->cycle->ws, ASGI_WS_ABNORMAL, NULL, 0);
+        drop_deflate(conn->cycle->ws);
+    }
 }
 
 static const asgi_conn_proto_t protocol = {
@@ -434,6 +508,10 @@ asgi_ws_open(CycleObject *cycle)
 {
     asgi_conn_t *conn = cycle->conn;
 
+    cycle->ws->parser.deflate = cycle->ws->deflate;
+    /* Nothing more will be logged: of a thousand idle connections each has this. */
+    Py_CLEAR(cycle->log_client);
+    Py_CLEAR(cycle->log_path);
     asgi_conn_flush_soon(conn);
     asgi_conn_upgrade(conn, &protocol, NULL);
     if (cycle->conn == NULL || cycle->ws->close_sent)
@@ -486,7 +564,7 @@ next_message(CycleObject *cycle)
     ws->unread -= size;
     asgi_buf_consume(&ws->sizes, sizeof record);
     asgi_buf_consume(&cycle->body, size);
-    asgi_buf_shrink(&cycle->body, ASGI_STREAM_READ_SIZE);
+    asgi_buf_shrink(&cycle->body, IDLE_CAPACITY);
     if (cycle->conn != NULL && !cycle->conn->stream.reading)
         resume(cycle->conn);
     return message;
@@ -519,6 +597,8 @@ asgi_ws_take(CycleObject *cycle)
     }
     if (asgi_buf_size(&ws->sizes) > 0)
         return next_message(cycle);
+    if (ws->fault != 0 && cycle->conn != NULL)
+        fail(cycle->conn, ws->fault, ws->problem);
     if (ws->code != 0 || cycle->conn == NULL || cycle->peer_closed)
         return disconnect_message(cycle);
     return NULL;

@@ -17,6 +17,9 @@
  * and then websocket.disconnect; send() raises ConnectionResetError (an OSError, as the ASGI
  * specification wants it) unless the app itself closed.
  *
+ * A peer that breaks the rules is told so behind the answers to what it had sent before: while
+ * messages are unread, its `fault` waits for the app to ask for the next one, ten seconds at most.
+ *
  * The cycle stays attached to its connection (conn->cycle) until both close frames are through,
  * even when its app has ended.
  */
@@ -25,6 +28,7 @@
 
 #include "asgi/cycle.h"
 #include "proto/ws.h"
+#include "proto/ws_deflate.h"
 
 typedef enum {
     ASGI_WS_CONNECTING,
@@ -35,6 +39,8 @@ typedef enum {
 
 typedef struct asgi_ws {
     asgi_ws_parser_t parser;
+    asgi_ws_deflate_t *deflate;    /* owned; NULL unless agreed on, and once the connection ends */
+    asgi_ws_extension_t extension; /* what is agreed on when the app accepts */
     asgi_ws_state_t state;
     /* Messages the app has not taken: their bytes are the first `unread` of cycle->body, in front
      * of the message that is arriving; `sizes` has a uint64_t for each: size << 1 | is text. */
@@ -46,11 +52,15 @@ typedef struct asgi_ws {
     bool pong_due;   /* a ping could not be answered yet: the peer takes nothing */
     uint8_t pong_size;
     uint8_t reason_size;
-    uint16_t code;  /* why it ended; 0: it has not */
-    uint32_t pings; /* sent so far: the payload of the last */
-    char key[24];   /* Sec-WebSocket-Key */
-    char pong[ASGI_WS_CONTROL_MAX];
-    char reason[ASGI_WS_CONTROL_MAX];
+    uint16_t code;       /* why it ended; 0: it has not */
+    uint16_t fault;      /* the close code for what the peer did, not told yet; 0: nothing */
+    const char *problem; /* … and its reason, static */
+    uint32_t pings;      /* sent so far: the payload of the last */
+    char key[24];        /* Sec-WebSocket-Key */
+    union {
+        char pong[ASGI_WS_CONTROL_MAX];   /* while it is open */
+        char reason[ASGI_WS_CONTROL_MAX]; /* why it ended, once code is set */
+    };
 } asgi_ws_t;
 
 /* Whether the head just parsed asks for a WebSocket. */

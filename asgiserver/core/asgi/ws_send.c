@@ -39,6 +39,16 @@ write_subprotocol(asgi_buf_t *buf, PyObject *subprotocol)
     return 0;
 }
 
+static int
+write_extension(asgi_buf_t *buf, const asgi_ws_extension_t *extension)
+{
+    char value[ASGI_WS_EXTENSION_ANSWER_MAX];
+    size_t size = asgi_ws_extension_answer(extension, value);
+
+    return asgi_buf_append(buf, "sec-websocket-extensions: ", 26)
+           | asgi_buf_append(buf, value, size) | asgi_buf_append(buf, "\r\n", 2);
+}
+
 /* Writes the 101. On failure the caller takes back what was written. */
 static int
 write_accept(CycleObject *cycle, PyObject *subprotocol, PyObject *headers)
@@ -46,13 +56,14 @@ write_accept(CycleObject *cycle, PyObject *subprotocol, PyObject *headers)
     static const char lines[] = "upgrade: websocket\r\nconnection: Upgrade\r\n"
                                 "sec-websocket-accept: ";
     asgi_buf_t *buf = asgi_stream_out(&cycle->conn->stream);
+    asgi_ws_t *ws = cycle->ws;
     char accept[ASGI_WS_ACCEPT_SIZE];
 
     if (asgi_send_head(cycle, buf, 101, headers) < 0)
         return -1;
     if (cycle->conn == NULL)
         return 0; /* a header's Python closed us; the caller sees it */
-    asgi_ws_accept(cycle->ws->key, accept);
+    asgi_ws_accept(ws->key, accept);
     if ((asgi_buf_append(buf, lines, sizeof lines - 1) | asgi_buf_append(buf, accept, sizeof accept)
          | asgi_buf_append(buf, "\r\n", 2))
         < 0) {
@@ -61,7 +72,12 @@ write_accept(CycleObject *cycle, PyObject *subprotocol, PyObject *headers)
     }
     if (subprotocol != NULL && subprotocol != Py_None && write_subprotocol(buf, subprotocol) < 0)
         return -1;
-    if (asgi_buf_append(buf, "\r\n", 2) < 0) {
+    if (cycle->conn == NULL)
+        return 0;
+    if (ws->extension.agreed && ws->deflate == NULL)
+        ws->deflate = asgi_ws_deflate_new(&ws->extension);
+    if ((ws->extension.agreed && (ws->deflate == NULL || write_extension(buf, &ws->extension) < 0))
+        || asgi_buf_append(buf, "\r\n", 2) < 0) {
         PyErr_NoMemory();
         return -1;
     }
@@ -155,16 +171,35 @@ send_denial_body(CycleObject *cycle, PyObject *message)
 
 /* ---- messages ---- */
 
+static void
+flush_message(asgi_conn_t *conn)
+{
+    if (asgi_buf_size(asgi_stream_out(&conn->stream)) >= ASGI_STREAM_HIGH_WATER)
+        asgi_conn_flush(conn);
+    else
+        asgi_conn_flush_soon(conn);
+}
+
 /* owner: the object that data lies in and that does not change, or NULL where it must be
  * copied. */
 static int
 write_message(asgi_conn_t *conn, asgi_ws_opcode_t opcode, asgi_slice_t data, PyObject *owner)
 {
+    asgi_ws_deflate_t *deflate = conn->cycle->ws->deflate;
     asgi_buf_t *buf = asgi_stream_out(&conn->stream);
     char head[ASGI_WS_HEAD_MAX];
     size_t size = asgi_ws_head(head, opcode, data.size);
     bool copy = owner == NULL || data.size <= COPY_AT_MOST;
+    int rc = deflate != NULL ? asgi_ws_deflate_frame(deflate, buf, opcode, data) : 0;
 
+    if (rc < 0) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    if (rc > 0) {
+        flush_message(conn);
+        return 0;
+    }
     if (asgi_buf_reserve(buf, size + (copy ? data.size : 0)) < 0
         || asgi_buf_append(buf, head, size) < 0) {
         PyErr_NoMemory();
@@ -178,10 +213,7 @@ write_message(asgi_conn_t *conn, asgi_ws_opcode_t opcode, asgi_slice_t data, PyO
         PyErr_NoMemory();
         return -1;
     }
-    if (asgi_buf_size(buf) >= ASGI_STREAM_HIGH_WATER)
-        asgi_conn_flush(conn);
-    else
-        asgi_conn_flush_soon(conn);
+    flush_message(conn);
     return 0;
 }
 

@@ -39,11 +39,17 @@ asgi_utf8_feed(asgi_utf8_t *check, const void *data, size_t size)
 
     while (p < end) {
         if (state == 0) {
-            uint64_t word;
-            /* Eight ASCII bytes at a time: most text is nothing else. */
+            uint64_t words[4];
+            /* 32, then eight ASCII bytes at a time: most text is nothing else. */
+            while (end - p >= 32) {
+                memcpy(words, p, 32);
+                if ((words[0] | words[1] | words[2] | words[3]) & 0x8080808080808080u)
+                    break;
+                p += 32;
+            }
             while (end - p >= 8) {
-                memcpy(&word, p, 8);
-                if (word & 0x8080808080808080u)
+                memcpy(words, p, 8);
+                if (words[0] & 0x8080808080808080u)
                     break;
                 p += 8;
             }

@@ -213,6 +213,10 @@ asgi_http1_out_field(asgi_http1_out_t *out, asgi_buf_t *buf, const char *name, s
                 return 0; /* the server's to say */
         }
         break;
+    case ASGI_HEADER_SEC_WEBSOCKET_EXTENSIONS:
+        if (out->status == 101)
+            return 0; /* what is agreed is the server's to say */
+        break;
     case ASGI_HEADER_DATE:
         out->has_date = true;
         break;

@@ -8,9 +8,13 @@
  */
 #include "proto/ws.h"
 
+#include "proto/ws_deflate.h"
+
 #include <openssl/evp.h>
 #include <openssl/sha.h>
 #include <string.h>
+
+#define PIECE 4096 /* compressed bytes unmasked at once */
 
 enum { HEAD, PAYLOAD, FAILED, CLOSED };
 
@@ -21,23 +25,39 @@ asgi_ws_parser_init(asgi_ws_parser_t *parser, size_t max_size)
     parser->max_size = max_size;
 }
 
+/* Sixteen bytes, which the compiler turns into a vector register where there are any. */
+typedef uint64_t block_t __attribute__((vector_size(16)));
+
+static inline void
+unmask_block(char *out, const char *data, block_t key)
+{
+    block_t block;
+
+    memcpy(&block, data, sizeof block);
+    block ^= key;
+    memcpy(out, &block, sizeof block);
+}
+
 void
 asgi_ws_unmask(char *out, const char *data, size_t size, const uint8_t mask[4], size_t offset)
 {
-    uint8_t turned[8];
-    uint64_t word, key;
+    uint8_t turned[16];
+    block_t key;
     size_t i = 0;
 
-    for (size_t j = 0; j < 8; j++)
+    for (size_t j = 0; j < sizeof turned; j++)
         turned[j] = mask[(offset + j) & 3];
-    memcpy(&key, turned, 8);
-    for (; size - i >= 8; i += 8) {
-        memcpy(&word, data + i, 8);
-        word ^= key;
-        memcpy(out + i, &word, 8);
+    memcpy(&key, turned, sizeof key);
+    for (; size - i >= 64; i += 64) {
+        unmask_block(out + i, data + i, key);
+        unmask_block(out + i + 16, data + i + 16, key);
+        unmask_block(out + i + 32, data + i + 32, key);
+        unmask_block(out + i + 48, data + i + 48, key);
     }
+    for (; size - i >= 16; i += 16)
+        unmask_block(out + i, data + i, key);
     for (; i < size; i++)
-        out[i] = (char)((uint8_t)data[i] ^ turned[i & 7]);
+        out[i] = (char)((uint8_t)data[i] ^ turned[i & 15]);
 }
 
 bool
@@ -77,9 +97,11 @@ judge_head(asgi_ws_parser_t *parser)
     bool control = (head[0] & 0x08) != 0;
     uint64_t length = head[1] & 0x7f;
 
-    if (head[0] & 0x70)
-        return "reserved bits must be zero";
     parser->opcode = head[0] & 0x0f;
+    if ((head[0] & 0x30)
+        || ((head[0] & ASGI_WS_COMPRESSED)
+            && (parser->deflate == NULL || control || parser->opcode == ASGI_WS_CONTINUATION)))
+        return "reserved bits must be zero";
     parser->final = (head[0] & 0x80) != 0;
     if (parser->opcode > ASGI_WS_OP_PONG || (parser->opcode > ASGI_WS_BINARY && !control))
         return "invalid opcode";
@@ -118,6 +140,20 @@ gather_head(asgi_ws_parser_t *parser, const char *data, size_t size)
     return used;
 }
 
+/* Bytes of payload that the message may still have. Compressed ones do not say what they come to,
+ * but no sender needs more than this for a message that does not shrink, and nobody may have us
+ * read empty blocks for ever. */
+static size_t
+room_for(const asgi_ws_parser_t *parser)
+{
+    size_t most;
+
+    if (!parser->compressed)
+        return parser->max_size - parser->size;
+    most = parser->max_size + parser->max_size / 16 + 64;
+    return (most < parser->max_size ? SIZE_MAX : most) - parser->wire_size;
+}
+
 /* The head is complete: prepares for the payload. */
 static asgi_ws_kind_t
 begin_frame(asgi_ws_parser_t *parser, asgi_ws_event_t *event)
@@ -134,43 +170,94 @@ begin_frame(asgi_ws_parser_t *parser, asgi_ws_event_t *event)
     }
     if (parser->opcode != ASGI_WS_CONTINUATION) {
         parser->message = parser->opcode;
+        parser->compressed = (parser->head[0] & ASGI_WS_COMPRESSED) != 0;
         parser->size = 0;
+        parser->wire_size = 0;
         parser->utf8 = (asgi_utf8_t){0};
     }
-    if (parser->remaining > parser->max_size - parser->size)
+    if (parser->remaining > room_for(parser))
         return fail(parser, event, ASGI_WS_TOO_BIG, "message too big");
     return ASGI_WS_MORE;
 }
 
 /* ---- payloads ---- */
 
+/* `size` bytes of the message have been added to the buffer. */
 static asgi_ws_kind_t
-take_data(asgi_ws_parser_t *parser, const char *data, size_t size, asgi_buf_t *into,
-          asgi_ws_event_t *event)
+check_data(asgi_ws_parser_t *parser, const asgi_buf_t *into, size_t size, asgi_ws_event_t *event)
 {
-    char *out;
-
-    if (size == 0)
-        return ASGI_WS_MORE;
-    if (asgi_buf_reserve(into, size) < 0)
-        return fail(parser, event, 0, "out of memory");
-    out = into->data + into->end;
-    asgi_ws_unmask(out, data, size, parser->mask, parser->offset);
-    into->end += size;
-    parser->offset += size;
     parser->size += size;
-    parser->remaining -= size;
-    if (parser->message == ASGI_WS_TEXT && !asgi_utf8_feed(&parser->utf8, out, size))
+    if (parser->message == ASGI_WS_TEXT && size > 0
+        && !asgi_utf8_feed(&parser->utf8, into->data + into->end - size, size))
         return fail(parser, event, ASGI_WS_BAD_DATA, "invalid UTF-8");
     return ASGI_WS_MORE;
 }
 
+/* The same, of inflated bytes; rc: what inflating them came to. */
 static asgi_ws_kind_t
-end_data(asgi_ws_parser_t *parser, asgi_ws_event_t *event)
+check_inflated(asgi_ws_parser_t *parser, const asgi_buf_t *into, size_t before, int rc,
+               asgi_ws_event_t *event)
+{
+    if (rc == ASGI_ERR_NOMEM)
+        return fail(parser, event, 0, "out of memory");
+    if (rc == ASGI_ERR_BODY_SIZE)
+        return fail(parser, event, ASGI_WS_TOO_BIG, "message too big");
+    if (check_data(parser, into, asgi_buf_size(into) - before, event) == ASGI_WS_MORE && rc < 0)
+        fail(parser, event, ASGI_WS_PROTOCOL_ERROR, "decompression failed");
+    return event->kind;
+}
+
+static asgi_ws_kind_t
+take_compressed(asgi_ws_parser_t *parser, const char *data, size_t size, asgi_buf_t *into,
+                asgi_ws_event_t *event)
+{
+    char piece[PIECE];
+
+    while (size > 0) {
+        size_t n = size < sizeof piece ? size : sizeof piece, before = asgi_buf_size(into);
+        int rc;
+        asgi_ws_unmask(piece, data, n, parser->mask, parser->offset);
+        data += n;
+        size -= n;
+        parser->offset += n;
+        parser->wire_size += n;
+        parser->remaining -= n;
+        rc = asgi_ws_inflate(parser->deflate, piece, n, parser->max_size - parser->size, into);
+        if (check_inflated(parser, into, before, rc, event) != ASGI_WS_MORE)
+            return event->kind;
+    }
+    return ASGI_WS_MORE;
+}
+
+static asgi_ws_kind_t
+take_data(asgi_ws_parser_t *parser, const char *data, size_t size, asgi_buf_t *into,
+          asgi_ws_event_t *event)
+{
+    if (size == 0)
+        return ASGI_WS_MORE;
+    if (parser->compressed)
+        return take_compressed(parser, data, size, into, event);
+    if (asgi_buf_reserve(into, size) < 0)
+        return fail(parser, event, 0, "out of memory");
+    asgi_ws_unmask(into->data + into->end, data, size, parser->mask, parser->offset);
+    into->end += size;
+    parser->offset += size;
+    parser->remaining -= size;
+    return check_data(parser, into, size, event);
+}
+
+static asgi_ws_kind_t
+end_data(asgi_ws_parser_t *parser, asgi_buf_t *into, asgi_ws_event_t *event)
 {
     parser->state = HEAD;
     if (!parser->final)
         return ASGI_WS_MORE;
+    if (parser->compressed) {
+        size_t before = asgi_buf_size(into);
+        int rc = asgi_ws_inflate_end(parser->deflate, parser->max_size - parser->size, into);
+        if (check_inflated(parser, into, before, rc, event) != ASGI_WS_MORE)
+            return event->kind;
+    }
     if (parser->message == ASGI_WS_TEXT && !asgi_utf8_complete(&parser->utf8))
         return fail(parser, event, ASGI_WS_BAD_DATA, "invalid UTF-8");
     event->text = parser->message == ASGI_WS_TEXT;
@@ -225,7 +312,7 @@ read_payload(asgi_ws_parser_t *parser, const char *data, size_t size, asgi_buf_t
     if (!(parser->opcode & 0x08)) {
         if (take_data(parser, data, piece, into, event) != ASGI_WS_MORE)
             return event->kind;
-        return parser->remaining == 0 ? end_data(parser, event) : ASGI_WS_MORE;
+        return parser->remaining == 0 ? end_data(parser, into, event) : ASGI_WS_MORE;
     }
     asgi_ws_unmask(parser->control + parser->control_size, data, piece, parser->mask,
                    parser->offset);

@@ -18,7 +18,9 @@
  *             answers ERROR for ever after
  *
  * Bounds: a message has at most max_size bytes, refused when the frame's head is read; a control
- * frame 125. Extensions are not negotiated here, so every reserved bit is an error.
+ * frame 125. With permessage-deflate (`deflate` is set) RSV1 on a message's first frame says that
+ * it is compressed; then max_size bounds what it inflates to, while it is being inflated, and its
+ * compressed form may be a sixteenth longer. Every other reserved bit is an error.
  */
 #ifndef ASGI_WS_H
 #define ASGI_WS_H
@@ -30,9 +32,12 @@
 
 #include <stdint.h>
 
+struct asgi_ws_deflate; /* of proto/ws_deflate.h */
+
 #define ASGI_WS_CONTROL_MAX 125
-#define ASGI_WS_HEAD_MAX 10    /* bytes of a frame's head, unmasked */
-#define ASGI_WS_ACCEPT_SIZE 28 /* of Sec-WebSocket-Accept */
+#define ASGI_WS_HEAD_MAX 10     /* bytes of a frame's head, unmasked */
+#define ASGI_WS_COMPRESSED 0x40 /* RSV1, in a head's first byte */
+#define ASGI_WS_ACCEPT_SIZE 28  /* of Sec-WebSocket-Accept */
 
 /* Close codes that we give or report. */
 #define ASGI_WS_NORMAL 1000
@@ -73,7 +78,8 @@ typedef struct {
 } asgi_ws_event_t;
 
 typedef struct {
-    size_t max_size; /* set by the owner */
+    size_t max_size;                 /* set by the owner */
+    struct asgi_ws_deflate *deflate; /* set by the owner, who keeps it; NULL: not agreed on */
 
     /* Private. */
     uint8_t head[14]; /* of the frame being read, mask included */
@@ -82,10 +88,12 @@ typedef struct {
     uint8_t opcode;  /* of the frame */
     uint8_t message; /* opcode of the message under way, 0 between messages */
     bool final;
+    bool compressed; /* the message under way */
     uint8_t mask[4];
     uint64_t remaining; /* of the frame's payload */
     size_t offset;      /* into the frame's payload: where the mask stands */
     size_t size;        /* of the message so far */
+    size_t wire_size;   /* of its compressed form so far */
     asgi_utf8_t utf8;
     uint16_t code; /* of the error */
     const char *problem;
