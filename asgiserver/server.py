@@ -16,6 +16,7 @@ import asyncio
 import atexit
 import contextlib
 import contextvars
+import functools
 import gc
 import logging
 import mmap
@@ -25,9 +26,9 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from . import handover, js, tls
 from .config import STARTUP_FAILURE, Config, StartupError, address_text
@@ -62,6 +63,45 @@ class Listening:
 
     def close(self) -> None:
         self.sockets[0].close()
+
+
+class _Capture:
+    """A signal that servers of one loop, the main thread's, have handled: each of them hears it,
+    and the last one to stop puts back what was there before the first."""
+
+    captures: ClassVar[dict[int, _Capture]] = {}
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, sig: int) -> None:
+        self.loop = loop
+        self.former = signal.getsignal(sig)
+        self.actions: list[Callable[[], object]] = []
+
+    @classmethod
+    def begin(cls, loop: asyncio.AbstractEventLoop, sig: int, action: Callable[[], object]) -> None:
+        """Has ``action`` called for the signal."""
+        capture = cls.captures.get(sig)
+        if capture is None or capture.loop is not loop:
+            capture = cls.captures[sig] = cls(loop, sig)
+            loop.add_signal_handler(sig, capture._call)
+        capture.actions.append(action)
+
+    @classmethod
+    def end(cls, loop: asyncio.AbstractEventLoop, sig: int, action: Callable[[], object]) -> bool:
+        """Undoes begin(). Returns whether other servers of the loop go on."""
+        capture = cls.captures.get(sig)
+        if capture is None or capture.loop is not loop:
+            return False
+        capture.actions.remove(action)
+        if capture.actions:
+            return True
+        del cls.captures[sig]
+        loop.remove_signal_handler(sig)
+        signal.signal(sig, capture.former)
+        return False
+
+    def _call(self) -> None:
+        for action in list(self.actions):
+            action()
 
 
 class Server:
@@ -320,19 +360,21 @@ class Server:
         if loop is None or threading.current_thread() is not threading.main_thread():
             yield
             return
-        former = {sig: signal.getsignal(sig) for sig in EXIT_SIGNALS}
-        for sig in EXIT_SIGNALS:
-            loop.add_signal_handler(sig, self.handle_exit, sig, None)
+        actions: dict[int, Callable[[], object]] = {
+            sig: functools.partial(self.handle_exit, sig, None) for sig in EXIT_SIGNALS
+        }
         if self.config.is_ssl:
-            former[signal.SIGHUP] = signal.getsignal(signal.SIGHUP)
-            hang_up = tls.HangUp(self._reload_certificates, self.handle_exit)
-            loop.add_signal_handler(signal.SIGHUP, hang_up)
+            actions[signal.SIGHUP] = tls.HangUp(self._reload_certificates, self.handle_exit)
+        for sig, action in actions.items():
+            _Capture.begin(loop, sig, action)
+        others = False
         try:
             yield
         finally:
-            for sig, handler in former.items():
-                loop.remove_signal_handler(sig)
-                signal.signal(sig, handler)
+            for sig, action in actions.items():
+                others = _Capture.end(loop, sig, action)
+        if others:
+            self._captured.clear()  # The last server to stop passes the signal on.
 
     def _reload_certificates(self) -> None:
         if self._certificates is not None:

@@ -97,6 +97,28 @@ def test_two_servers_in_one_loop():
     assert uvicorn.run_loop(main()) == [200, 200]
 
 
+def test_two_servers_hear_one_signal():
+    former = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    heard = []
+
+    async def main():
+        servers = [uvicorn.Server(config()) for _ in range(2)]
+        tasks = [asyncio.ensure_future(server.serve()) for server in servers]
+        while not all(server.started for server in servers):
+            await asyncio.sleep(0.001)
+        signal.raise_signal(signal.SIGTERM)
+        await asyncio.gather(*tasks)
+        assert not any(server.force_exit for server in servers)
+
+    signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
+    try:
+        uvicorn.run_loop(main())
+        assert signal.getsignal(signal.SIGINT) is former[0]
+    finally:
+        signal.signal(signal.SIGTERM, former[1])
+    assert heard == [signal.SIGTERM]
+
+
 def test_serve_on_given_sockets():
     async def main():
         made = config()
