@@ -25,6 +25,7 @@
 enum {
     BURST = 64,            /* connections accepted in one turn of the loop */
     HOLD_BACK_MS = 1,      /* in favour of a worker with fewer connections */
+    COURTESY = 4,          /* pauses in a row before a connection is taken after all */
     PATIENCE = 50,         /* pauses after which that worker is taken to be stuck */
     OUT_OF_FILES_MS = 100, /* until accept is tried again after EMFILE and the like */
 };
@@ -63,7 +64,7 @@ on_readable(uv_poll_t *handle, int status, int events)
 {
     asgi_listener_t *listener = handle->data;
     asgi_server_t *server = listener->server;
-    int fd, due = listener->holds == 0 ? 0 : listener->holds < PATIENCE ? 1 : BURST;
+    int fd, due = listener->holds < COURTESY ? 0 : listener->holds < PATIENCE ? 1 : BURST;
 
     for (int i = 0; i < BURST; i++) {
         if (!asgi_balance_busier(&server->balance, server->connections)) {
