@@ -82,12 +82,11 @@ on_readable(uv_poll_t *handle, int status, int events)
         }
         if (fd < 0)
             break;
+        listener->refused = false;
         asgi_conn_adopt(listener, fd);
     }
-    if (fd >= 0) {
-        listener->refused = false;
+    if (fd >= 0)
         return;
-    }
     if (!listener->refused) {
         char message[128];
 
