@@ -235,7 +235,6 @@ class Config:
             limit_header_bytes = HEADER_BYTES if event_size is None else max(event_size, 256)
         self.limit_header_bytes = limit_header_bytes
         self.limit_header_count = limit_header_count
-        self.limit_request_line = limit_request_line
         self.limit_body_bytes = limit_body_bytes
         self.limit_request_line = limit_request_line
         self.limit_chunk_extensions = limit_chunk_extensions
@@ -305,9 +304,6 @@ class Config:
             ("limit_header_count", 1),
             ("limit_request_line", 64),
             ("limit_body_bytes", 0),
-            ("limit_request_line", 64),
-            ("limit_chunk_extensions", 0),
-            ("limit_connections_per_client", 0),
             ("limit_chunk_extensions", 0),
             ("limit_connections_per_client", 0),
             ("ws_max_size", 1),

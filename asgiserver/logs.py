@@ -35,7 +35,6 @@ LOG_LEVELS: dict[str, int] = {
     "trace": TRACE_LEVEL,
 }
 
-_ACCESS_FORMAT = UVICORN_FORMAT
 
 LOGGING_CONFIG: dict[str, Any] = {
     "version": 1,
@@ -48,7 +47,7 @@ LOGGING_CONFIG: dict[str, Any] = {
         },
         "access": {
             "()": "asgiserver.logs.AccessFormatter",
-            "fmt": _ACCESS_FORMAT,
+            "fmt": UVICORN_FORMAT,
             "use_colors": None,
         },
     },
@@ -252,7 +251,7 @@ class AccessLog:
     def _plain_handler(self) -> logging.StreamHandler[Any] | None:
         handler = only_stream_handler(self._logger)
         formatter = handler.formatter if handler is not None else None
-        if type(formatter) is AccessFormatter and formatter._fmt == _ACCESS_FORMAT:
+        if type(formatter) is AccessFormatter and formatter._fmt == UVICORN_FORMAT:
             return handler
         return None
 

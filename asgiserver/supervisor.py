@@ -26,9 +26,7 @@ from __future__ import annotations
 
 import enum
 import gc
-import itertools
 import logging
-import mmap
 import os
 import selectors
 import signal
@@ -77,10 +75,6 @@ RELOAD_GRACE = 2.0
 """Seconds that requests of the old code have after a reload."""
 
 
-ABSENT = b"\xff" * 4
-"""In the table of connections: no worker here accepts."""
-
-
 class State(enum.Enum):
     STARTING = enum.auto()
     READY = enum.auto()
@@ -95,11 +89,10 @@ class Worker:
         pid: its process id.
         channel: our end of its channel, -1 when closed.
         generation: the rolling restart it belongs to.
-        load_index: its entry in the table of connections.
         escalation: signals that are still to be sent to it, with their times, the next one last.
         failure: what it said about a failed start.
         retiring: it gets a successor.
-        line: its line of the pulses' page.
+        line: its line of the pulses' page and of the table of connections.
         stacks: descriptor of the file that its threads' stacks are written to.
         watchdog: what was seen of its pulse, where that matters.
         dump_due: when its threads' stacks are to be read.
@@ -108,7 +101,6 @@ class Worker:
     pid: int
     channel: int
     generation: int
-    load_index: int
     state: State = State.STARTING
     ready_at: float = 0.0
     escalation: list[tuple[float, int]] = field(default_factory=list)
@@ -165,9 +157,6 @@ class Supervisor:
         self._sockets: list[socket.socket] = []
         self._slots: list[Slot] = [Slot() for _ in range(config.workers)]
         self._workers: dict[int, Worker] = {}
-        # How many connections each worker has: read and written by the workers' C code.
-        self._loads = mmap.mmap(-1, mmap.PAGESIZE)
-        self._loads[:] = ABSENT * (len(self._loads) // 4)
         self._generation = 0
         self._complete = False
         self._stopping = False
@@ -387,9 +376,7 @@ class Supervisor:
         stacks = os.memfd_create("casgi-stacks")
         line = self._pulses.take()
         pulse = None if line is None else self._pulses.buffer(line)
-
-        taken = {worker.load_index for worker in self._workers.values()}
-        load_index = next(i for i in itertools.count() if i not in taken)
+        loads = None if line is None else (self._pulses.loads, line)
 
         def become_worker() -> NoReturn:
             os.close(read)
@@ -399,7 +386,6 @@ class Supervisor:
             signal.signal(signal.SIGHUP, _no_action)
             # SIGQUIT's default would leave a core file behind.
             signal.signal(signal.SIGQUIT, _exit_at_once)
-            loads = (self._loads, load_index)
             worker_main(self.config, self._sockets, write, self._lifeline[0], loads, pulse, stacks)
 
         try:
@@ -412,7 +398,7 @@ class Supervisor:
             return
         finally:
             os.close(write)
-        worker = Worker(pid, read, self._generation, load_index, line=line, stacks=stacks)
+        worker = Worker(pid, read, self._generation, line=line, stacks=stacks)
         self._workers[pid] = worker
         if slot.current is None:
             slot.current = worker
@@ -669,7 +655,6 @@ class Supervisor:
             else:
                 self._on_channel(worker)
         del self._workers[worker.pid]
-        self._loads[worker.load_index * 4 : worker.load_index * 4 + 4] = ABSENT
         self._pulses.give_back(worker.line)
         os.close(worker.stacks)
         slot = next((s for s in self._slots if worker in (s.current, s.successor)), None)

@@ -26,11 +26,22 @@ _PULSE = struct.Struct("=QQ")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
+ABSENT = b"\xff\xff\xff\xff"
+"""For a number of connections: the worker accepts none."""
+
+
 class Pulses:
-    """The shared page."""
+    """The shared page, and beside it the table of connections.
+
+    Attributes:
+        loads: how many connections each worker has, four bytes a line, for the workers themselves
+            (core/net/balance.h).
+    """
 
     def __init__(self) -> None:
         self._memory = mmap.mmap(-1, LINE * LINES)
+        self.loads = mmap.mmap(-1, len(ABSENT) * LINES)
+        self.loads[:] = ABSENT * LINES
         self._free = list(reversed(range(LINES)))
 
     def take(self) -> int | None:
@@ -44,6 +55,7 @@ class Pulses:
     def give_back(self, line: int | None) -> None:
         """The worker has ended."""
         if line is not None:
+            self.loads[line * len(ABSENT) : (line + 1) * len(ABSENT)] = ABSENT
             self._free.append(line)
 
     def buffer(self, line: int) -> memoryview:

@@ -46,7 +46,7 @@ class WorkerServer(Server):
         config: the settings.
         channel: descriptor to write messages to.
         lifeline: descriptor that ends when the supervisor does.
-        loads: the table of connections that all workers share, and this one's entry.
+        loads: the table of connections that all workers share, and this one's entry; or None.
         pulse: where the loop shows that it turns, or None.
         stacks: descriptor of a file for the threads' stacks.
     """
@@ -56,7 +56,7 @@ class WorkerServer(Server):
         config: Config,
         channel: int,
         lifeline: int,
-        loads: tuple[mmap.mmap, int],
+        loads: tuple[mmap.mmap, int] | None,
         pulse: memoryview | None = None,
         stacks: int = 2,
     ) -> None:
@@ -130,7 +130,7 @@ def worker_main(
     sockets: list[socket.socket],
     channel: int,
     lifeline: int,
-    loads: tuple[mmap.mmap, int],
+    loads: tuple[mmap.mmap, int] | None,
     pulse: memoryview | None,
     stacks: int,
 ) -> NoReturn:
