@@ -26,6 +26,8 @@
 
 #include <string.h>
 
+#include <algorithm>
+
 #include "context.hh"
 #include "text.hh"
 
@@ -356,8 +358,7 @@ pack_from_v8(jsv8_isolate *iso, v8::Local<v8::Context> context, v8::Local<v8::Va
     v8::Local<v8::String> text = text_of(context, packed);
     char *to = nullptr;
     if (text.IsEmpty() || (to = iso->scratch.reserve(kScratch)) == nullptr) {
-        iso->pack_misses =
-            iso->pack_misses * 2 + 1 > kMostSkipped ? kMostSkipped : iso->pack_misses * 2 + 1;
+        iso->pack_misses = std::min(iso->pack_misses * 2 + 1, kMostSkipped);
         iso->pack_skip = iso->pack_misses;
         return Packed::kNot;
     }

@@ -38,6 +38,29 @@ asgi_send_lookup(PyObject *message, PyObject *key)
     return value;
 }
 
+PyObject *
+asgi_send_required(PyObject *message, PyObject *key)
+{
+    PyObject *value = asgi_send_lookup(message, key);
+
+    if (value == NULL && !PyErr_Occurred())
+        PyErr_SetObject(PyExc_KeyError, key);
+    return value;
+}
+
+int
+asgi_send_flag(PyObject *message, PyObject *key)
+{
+    PyObject *value = asgi_send_lookup(message, key);
+    int rc;
+
+    if (value == NULL)
+        return PyErr_Occurred() ? -1 : 0;
+    rc = PyObject_IsTrue(value);
+    Py_DECREF(value);
+    return rc;
+}
+
 static int
 raise_header_error(int rc)
 {
@@ -157,15 +180,12 @@ asgi_send_start(CycleObject *cycle, PyObject *message)
     asgi_buf_t *buf = asgi_stream_out(&conn->stream);
     asgi_http1_out_t before = cycle->out;
     size_t written = asgi_buf_size(buf);
-    PyObject *value = asgi_send_lookup(message, own->str_status), *headers;
+    PyObject *value = asgi_send_required(message, own->str_status), *headers;
     long status;
     int rc;
 
-    if (value == NULL) {
-        if (!PyErr_Occurred())
-            PyErr_SetObject(PyExc_KeyError, own->str_status);
+    if (value == NULL)
         return NULL;
-    }
     status = PyLong_AsLong(value);
     Py_DECREF(value);
     if (status == -1 && PyErr_Occurred())
@@ -299,18 +319,15 @@ PyObject *
 asgi_send_body(CycleObject *cycle, PyObject *message)
 {
     struct asgi_server_state *own = cycle->server->state->server;
-    PyObject *body = NULL, *flag = NULL, *result = NULL;
+    PyObject *body, *result = NULL;
     Py_buffer view = {0};
     asgi_slice_t data = {NULL, 0};
-    int more = 0;
+    int more;
 
     body = asgi_send_lookup(message, own->str_body);
     if (body == NULL && PyErr_Occurred())
         return NULL;
-    flag = asgi_send_lookup(message, own->str_more_body);
-    if (flag == NULL && PyErr_Occurred())
-        goto done;
-    if (flag != NULL && (more = PyObject_IsTrue(flag)) < 0)
+    if ((more = asgi_send_flag(message, own->str_more_body)) < 0)
         goto done;
     if (body != NULL && PyBytes_CheckExact(body)) {
         data = (asgi_slice_t){PyBytes_AS_STRING(body), (size_t)PyBytes_GET_SIZE(body)};
@@ -331,7 +348,6 @@ asgi_send_body(CycleObject *cycle, PyObject *message)
 done:
     if (view.obj != NULL)
         PyBuffer_Release(&view);
-    Py_XDECREF(flag);
     Py_XDECREF(body);
     return result;
 }
@@ -347,12 +363,9 @@ send_message(PyObject *self, PyObject *message)
         return asgi_ws_send(cycle, message);
     if (cycle->conn == NULL && !cycle->complete)
         return Py_NewRef(own->ready); /* the client has gone: nobody minds */
-    type = asgi_send_lookup(message, own->str_type);
-    if (type == NULL) {
-        if (!PyErr_Occurred())
-            PyErr_SetObject(PyExc_KeyError, own->str_type);
+    type = asgi_send_required(message, own->str_type);
+    if (type == NULL)
         return NULL;
-    }
     if (cycle->complete) {
         PyErr_Format(PyExc_RuntimeError,
                      "Unexpected ASGI message '%S' sent, after response "

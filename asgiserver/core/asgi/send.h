@@ -14,6 +14,10 @@ PyObject *asgi_send_bind(CycleObject *cycle);
 
 /* message[key]. Returns: new; NULL without an exception where it is missing. */
 PyObject *asgi_send_lookup(PyObject *message, PyObject *key);
+/* The same, KeyError where there is none. */
+PyObject *asgi_send_required(PyObject *message, PyObject *key);
+/* message[key] as a truth value, false without one. Returns 0, 1, or -1 with an exception. */
+int asgi_send_flag(PyObject *message, PyObject *key);
 
 /* Appends a status line, the default headers and those given (NULL: none), but not the empty line.
  * Returns 0, or -1 with an exception; the caller takes back what was written then. May run

@@ -96,15 +96,12 @@ static PyObject *
 send_early_hint(CycleObject *cycle, PyObject *message)
 {
     struct asgi_server_state *own = cycle->server->state->server;
-    PyObject *links = asgi_send_lookup(message, own->str_links);
+    PyObject *links = asgi_send_required(message, own->str_links);
     asgi_buf_t lines = {0};
     int rc = 0;
 
-    if (links == NULL) {
-        if (!PyErr_Occurred())
-            PyErr_SetObject(PyExc_KeyError, own->str_links);
+    if (links == NULL)
         return NULL;
-    }
     if (cycle->out.minor == 1)
         rc = write_links(&lines, links);
     Py_DECREF(links);
@@ -122,20 +119,6 @@ send_early_hint(CycleObject *cycle, PyObject *message)
 
 /* ---- trailers ---- */
 
-/* message[key] as a truth value, `missing` without one. Returns 0, 1, or -1 with an exception. */
-static int
-flag(PyObject *message, PyObject *key, int missing)
-{
-    PyObject *value = asgi_send_lookup(message, key);
-    int rc;
-
-    if (value == NULL)
-        return PyErr_Occurred() ? -1 : missing;
-    rc = PyObject_IsTrue(value);
-    Py_DECREF(value);
-    return rc;
-}
-
 int
 asgi_send_wants_trailers(CycleObject *cycle, PyObject *message, bool has_headers)
 {
@@ -145,7 +128,7 @@ asgi_send_wants_trailers(CycleObject *cycle, PyObject *message, bool has_headers
     if (cycle->ws != NULL
         || (PyDict_CheckExact(message) && PyDict_GET_SIZE(message) <= 2 + has_headers))
         return 0;
-    rc = flag(message, cycle->server->state->server->str_trailers, 0);
+    rc = asgi_send_flag(message, cycle->server->state->server->str_trailers);
     cycle->trailers_due = rc > 0;
     return rc < 0 ? -1 : 0;
 }
@@ -165,7 +148,8 @@ send_trailers(CycleObject *cycle, PyObject *message)
 {
     struct asgi_server_state *own = cycle->server->state->server;
     PyObject *headers = asgi_send_lookup(message, own->str_headers);
-    int more = headers == NULL && PyErr_Occurred() ? -1 : flag(message, own->str_more_trailers, 0);
+    int more =
+        headers == NULL && PyErr_Occurred() ? -1 : asgi_send_flag(message, own->str_more_trailers);
     asgi_http1_out_t out = {.keep_alive = true};
     asgi_buf_t lines = {0};
     int rc = more < 0 ? -1 : 0;
@@ -337,15 +321,12 @@ static PyObject *
 send_path(CycleObject *cycle, PyObject *message)
 {
     struct asgi_server_state *own = cycle->server->state->server;
-    PyObject *path = asgi_send_lookup(message, own->str_path), *bytes = NULL, *result = NULL;
+    PyObject *path = asgi_send_required(message, own->str_path), *bytes = NULL, *result = NULL;
     uint64_t size;
     int fd;
 
-    if (path == NULL) {
-        if (!PyErr_Occurred())
-            PyErr_SetObject(PyExc_KeyError, own->str_path);
+    if (path == NULL)
         return NULL;
-    }
     if (PyUnicode_FSConverter(path, &bytes)) {
         /* Not blocking: a FIFO without a writer is refused below rather than waited for. */
         fd = open(PyBytes_AS_STRING(bytes), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -384,22 +365,19 @@ static PyObject *
 send_open_file(CycleObject *cycle, PyObject *message)
 {
     struct asgi_server_state *own = cycle->server->state->server;
-    PyObject *file = asgi_send_lookup(message, own->str_file);
+    PyObject *file = asgi_send_required(message, own->str_file);
     long long offset, count;
     bool here;
     uint64_t size = 0;
     int fd, more;
 
-    if (file == NULL) {
-        if (!PyErr_Occurred())
-            PyErr_SetObject(PyExc_KeyError, own->str_file);
+    if (file == NULL)
         return NULL;
-    }
     fd = PyObject_AsFileDescriptor(file);
     Py_DECREF(file);
     if (fd < 0 || number(message, own->str_offset, &offset) < 0
         || number(message, own->str_count, &count) < 0
-        || (more = flag(message, own->str_more_body, 0)) < 0 || file_size(fd, &size) < 0)
+        || (more = asgi_send_flag(message, own->str_more_body)) < 0 || file_size(fd, &size) < 0)
         return NULL;
     if (cycle->conn == NULL)
         return Py_NewRef(own->ready);

@@ -397,13 +397,10 @@ PyObject *
 asgi_ws_send(CycleObject *cycle, PyObject *message)
 {
     struct asgi_server_state *own = cycle->server->state->server;
-    PyObject *type = asgi_send_lookup(message, own->str_type), *result;
+    PyObject *type = asgi_send_required(message, own->str_type), *result;
 
-    if (type == NULL) {
-        if (!PyErr_Occurred())
-            PyErr_SetObject(PyExc_KeyError, own->str_type);
+    if (type == NULL)
         return NULL;
-    }
     if (PyUnicode_Check(type)) {
         result = dispatch(cycle, type, message);
     } else {
