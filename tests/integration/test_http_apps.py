@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
-from http_harness import get, leftovers, serve
+from http_harness import get, serve
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.middleware import Middleware
@@ -27,14 +27,8 @@ from starlette.responses import (
 )
 from starlette.routing import Route
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("nothing_left")]
 BIG = bytes(range(256)) * 40960
-
-
-@pytest.fixture(autouse=True)
-def nothing_left() -> Any:
-    yield
-    assert leftovers() == {"connections": 0, "listeners": 0, "cycles": 0}
 
 
 class Stamp(BaseHTTPMiddleware):

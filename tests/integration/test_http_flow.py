@@ -9,16 +9,10 @@ import struct
 from typing import Any
 
 import pytest
-from http_harness import get, leftovers, post, read_body, reply, serve, start
+from http_harness import get, post, read_body, reply, serve, start
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("nothing_left")]
 BODY = {"type": "http.response.body"}
-
-
-@pytest.fixture(autouse=True)
-def nothing_left() -> Any:
-    yield
-    assert leftovers() == {"connections": 0, "listeners": 0, "cycles": 0}
 
 
 def reset(peer: Any) -> None:

@@ -5,22 +5,15 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from http_harness import get, leftovers, reply, serve
+from http_harness import get, reply, serve
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("nothing_left")]
 
 FOR, PROTO = "X-Forwarded-For: ", "X-Forwarded-Proto: "
-
-
-@pytest.fixture(autouse=True)
-def nothing_left() -> Iterator[None]:
-    yield
-    assert leftovers() == {"connections": 0, "listeners": 0, "cycles": 0}
 
 
 class Seen:

@@ -10,15 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from http_harness import get, leftovers, parse, post, read_body, reply, serve, start
+from http_harness import get, parse, post, read_body, reply, serve, start
 
-pytestmark = pytest.mark.timeout(60)
-
-
-@pytest.fixture(autouse=True)
-def nothing_left() -> Any:
-    yield
-    assert leftovers() == {"connections": 0, "listeners": 0, "cycles": 0}
+pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("nothing_left")]
 
 
 class Recorder:

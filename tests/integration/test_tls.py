@@ -282,13 +282,7 @@ class TestBytes:
         with serve_tls(echo, server_context(files)) as server:
             context = authority.client(version=version)
             with TlsPeer(server.address, context, handshake=False) as peer:
-                while True:
-                    try:
-                        peer.tls.do_handshake()
-                        break
-                    except ssl.SSLWantReadError:
-                        peer.push(pieces=1)
-                        assert peer.pull()
+                peer.shake(pieces=1)
                 peer.push(pieces=1)
                 peer.send(post(b"abc"), pieces=1)
                 assert peer.response().body == b"abc"
@@ -299,13 +293,7 @@ class TestBytes:
         with serve_tls(echo, server_context(files)) as server:
             context = authority.client(version=version)
             with TlsPeer(server.address, context, handshake=False) as peer:
-                while True:
-                    try:
-                        peer.tls.do_handshake()
-                        break
-                    except ssl.SSLWantReadError:
-                        peer.push()
-                        assert peer.pull()
+                peer.shake()
                 if version is ssl.TLSVersion.TLSv1_3:
                     assert peer.outgoing.pending
                 peer.send(get("/early"))

@@ -9,7 +9,7 @@ import struct
 from typing import Any
 
 import pytest
-from http_harness import leftovers, serve
+from http_harness import serve
 from websockets.exceptions import ConnectionClosed
 from ws_harness import (
     BINARY,
@@ -29,13 +29,7 @@ from ws_harness import (
     upgrade,
 )
 
-pytestmark = pytest.mark.timeout(60)
-
-
-@pytest.fixture(autouse=True)
-def nothing_left() -> Any:
-    yield
-    assert leftovers() == {"connections": 0, "listeners": 0, "cycles": 0}
+pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("nothing_left")]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import zlib
 from typing import Any
 
 import pytest
-from http_harness import Peer, Server, leftovers, parse, serve
+from http_harness import Peer, Server, parse, serve
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 from ws_harness import (
     BINARY,
@@ -32,17 +32,11 @@ from ws_harness import (
     upgrade,
 )
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("nothing_left")]
 
 OFFER = "Sec-WebSocket-Extensions: permessage-deflate"
 RSV1 = 0x40
 TAIL = b"\x00\x00\xff\xff"
-
-
-@pytest.fixture(autouse=True)
-def nothing_left() -> Any:
-    yield
-    assert leftovers() == {"connections": 0, "listeners": 0, "cycles": 0}
 
 
 class Deflater:

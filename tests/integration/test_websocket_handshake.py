@@ -12,7 +12,7 @@ import struct
 from typing import Any
 
 import pytest
-from http_harness import leftovers, parse, serve
+from http_harness import parse, serve
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 from ws_harness import (
@@ -30,13 +30,7 @@ from ws_harness import (
     upgrade,
 )
 
-pytestmark = pytest.mark.timeout(60)
-
-
-@pytest.fixture(autouse=True)
-def nothing_left() -> Any:
-    yield
-    assert leftovers() == {"connections": 0, "listeners": 0, "cycles": 0}
+pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("nothing_left")]
 
 
 def test_scope_and_handshake() -> None:

@@ -8,7 +8,7 @@ import contextlib
 from typing import Any
 
 import pytest
-from http_harness import leftovers, serve
+from http_harness import serve
 from ws_harness import (
     BINARY,
     CLOSE,
@@ -24,13 +24,7 @@ from ws_harness import (
     until_idle,
 )
 
-pytestmark = pytest.mark.timeout(60)
-
-
-@pytest.fixture(autouse=True)
-def nothing_left() -> Any:
-    yield
-    assert leftovers() == {"connections": 0, "listeners": 0, "cycles": 0}
+pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("nothing_left")]
 
 
 def test_echo() -> None:

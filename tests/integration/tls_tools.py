@@ -162,15 +162,19 @@ class TlsPeer(Peer):
                 raise
 
     def handshake(self) -> None:
+        self.shake()
+        self.push()
+
+    def shake(self, pieces: int | None = None) -> None:
+        """The handshake, sent in pieces of that size, but for its last flight, if there is one."""
         while True:
             try:
                 self.tls.do_handshake()
-                break
+                return
             except ssl.SSLWantReadError:
-                self.push()
+                self.push(pieces)
                 if not self.pull():
                     raise ConnectionResetError("closed during the handshake") from None
-        self.push()
 
     def push(self, pieces: int | None = None) -> None:
         """Sends the records that are ready, in pieces of that size."""

@@ -5,20 +5,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import signal
 import socket
 import struct
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
+from leak_process import TIMEOUT, leak_server
 from leaktools import Memory, assert_flat, growth
 
-HERE = Path(__file__).resolve().parent
-TIMEOUT = 20.0
 FEW_MEGABYTES = 4 << 20
 
 
@@ -101,27 +95,8 @@ class Serving:
 @contextlib.contextmanager
 def serving(leak: str = "") -> Iterator[Serving]:
     """A server process; leaving the block stops it and expects nothing of it to be left."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        sock.listen(64)
-        path = os.pathsep.join(p for p in (os.environ.get("PYTHONPATH"), str(HERE.parents[1])) if p)
-        process = subprocess.Popen(
-            [sys.executable, str(HERE / "leak_server.py"), str(sock.fileno())],
-            env={**os.environ, "PYTHONPATH": path, "LEAK": leak},
-            pass_fds=[sock.fileno()],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-        port = sock.getsockname()[1]
-    try:
+    with leak_server(LEAK=leak) as port:
         yield Serving(port)
-        process.send_signal(signal.SIGTERM)
-        output, _ = process.communicate(timeout=TIMEOUT)
-        left = {name: n for name, n in json.loads(output.splitlines()[-1]).items() if n}
-        assert left == {}
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def get(path: str, *lines: str) -> bytes:

@@ -5,22 +5,16 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import signal
 import socket
 import ssl
 import struct
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import trustme
+from leak_process import TIMEOUT, leak_server
 from leaktools import Memory, assert_flat, growth
-
-HERE = Path(__file__).resolve().parent
-TIMEOUT = 20.0
 
 
 class Serving:
@@ -62,28 +56,8 @@ def serving(folder: Path, verify: int = 0) -> Iterator[Serving]:
     (folder / "server.pem").write_bytes(b"".join(blob.bytes() for blob in made.cert_chain_pems))
     client = ssl.create_default_context(cadata=ca.cert_pem.bytes().decode())
     ca.issue_cert("me@example.org", common_name="me").configure_cert(client)
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        sock.listen(64)
-        path = os.pathsep.join(p for p in (os.environ.get("PYTHONPATH"), str(HERE.parents[1])) if p)
-        env = {**os.environ, "PYTHONPATH": path, "TLS": str(folder), "TLS_CERT_REQS": str(verify)}
-        process = subprocess.Popen(
-            [sys.executable, str(HERE / "leak_server.py"), str(sock.fileno())],
-            env=env,
-            pass_fds=[sock.fileno()],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-        port = sock.getsockname()[1]
-    try:
+    with leak_server(TLS=str(folder), TLS_CERT_REQS=str(verify)) as port:
         yield Serving(port, client)
-        process.send_signal(signal.SIGTERM)
-        output, _ = process.communicate(timeout=TIMEOUT)
-        left = {name: n for name, n in json.loads(output.splitlines()[-1]).items() if n}
-        assert left == {}
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def ask(sock: ssl.SSLSocket, path: str) -> bytes:
