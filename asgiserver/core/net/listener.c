@@ -108,7 +108,6 @@ on_closed(uv_handle_t *handle)
     if (--listener->handles > 0)
         return;
     asgi_loop_acquire(server->loop);
-    close(listener->fd);
     ASGI_COUNT(server->state, listeners)--;
     free(listener);
     asgi_server_release(server);
@@ -167,4 +166,6 @@ asgi_listener_close(asgi_listener_t *listener)
         asgi_conn_adopt(listener, fd);
     uv_close((uv_handle_t *)&listener->poll, on_closed);
     uv_close((uv_handle_t *)&listener->pause, on_closed);
+    /* At once, not when libuv calls back: who connects in between would be reset. */
+    close(listener->fd);
 }
