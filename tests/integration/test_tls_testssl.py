@@ -19,8 +19,14 @@ HARMLESS = {"OK", "INFO", "LOW"}
 NOT_OURS = ("cert_", "DNS_CAA", "security_headers", "HSTS")
 
 
+# A check that could not be made says nothing of the server. With TLS 1.3 the client that testssl.sh
+# asks for a session at times leaves before the ticket, which comes behind the handshake, is there.
+UNFINISHED = "check failed because of connect problem"
+ATTEMPTS = 3
+
+
 @pytest.mark.slow
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 @pytest.mark.skipif(TESTSSL is None, reason="testssl.sh is not installed")
 def test_nothing_above_low(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
@@ -31,15 +37,19 @@ def test_nothing_above_low(tmp_path: Path) -> None:
         flags += ["--ssl-certfile", str(files.certificate), "--ssl-keyfile", str(files.key)]
     report = tmp_path / "report.json"
     with casgi("tls_apps:app", "--no-js", "--no-access-log", *flags) as server:
-        subprocess.run(
-            # Protocols, server's order, forward secrecy, defaults, vulnerabilities.
-            [str(TESTSSL), "--quiet", "--warnings", "batch", "--color", "0", "-p", "-s", "-f"]
-            + ["-S", "-U", "--jsonfile", str(report), f"https://localhost:{server.port}"],
-            capture_output=True,
-            timeout=390,
-        )
+        for _ in range(ATTEMPTS):
+            report.unlink(missing_ok=True)
+            subprocess.run(
+                # Protocols, server's order, forward secrecy, defaults, vulnerabilities.
+                [str(TESTSSL), "--quiet", "--warnings", "batch", "--color", "0", "-p", "-s", "-f"]
+                + ["-S", "-U", "--jsonfile", str(report), f"https://localhost:{server.port}"],
+                capture_output=True,
+                timeout=190,
+            )
+            findings = json.loads(report.read_text())
+            if not any(UNFINISHED in finding["finding"] for finding in findings):
+                break
         assert "Traceback" not in server.log
-    findings = json.loads(report.read_text())
     ids = {finding["id"] for finding in findings}
     assert {"TLS1_3", "secure_client_renego", "heartbleed", "ROBOT"} <= ids
     bad = [
