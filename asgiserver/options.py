@@ -65,6 +65,7 @@ class Option:
         multiple: may be given several times; the keyword gets a list.
         ours: uvicorn does not have it, so ``UVICORN_…`` is not looked at.
         metavar: what stands for the value in ``--help``.
+        short: a letter for it, with its dash.
     """
 
     flags: str
@@ -75,6 +76,7 @@ class Option:
     multiple: bool = False
     ours: bool = False
     metavar: str | None = field(default=None, compare=False)
+    short: str = ""
 
     @property
     def name(self) -> str:
@@ -102,7 +104,8 @@ class Option:
             attributes["type"] = self.type
         elif "/" not in self.flags:
             attributes["is_flag"] = True
-        return click.Option([self.flags, self.name], **attributes)
+        names = [self.flags, self.short] if self.short else [self.flags]
+        return click.Option([*names, self.name], **attributes)
 
 
 def choice(*values: str) -> click.Choice[str]:
@@ -126,6 +129,38 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
         ),
         Option("--uds", "Bind to a UNIX domain socket.", PATH),
         Option("--fd", "Serve on the socket with this file descriptor.", click.INT),
+        Option(
+            "--bind",
+            "Where to listen, in place of the four above: HOST:PORT, [IPV6]:PORT, unix:PATH, "
+            "fd://N, systemd (the sockets that it passes; used without an address, too) or "
+            "systemd:NAME. May be given several times.",
+            click.STRING,
+            multiple=True,
+            ours=True,
+            metavar="ADDRESS",
+            short="-b",
+        ),
+        Option(
+            "--uds-permissions",
+            "Permissions of the socket files, in octal.  [default: 666, or the replaced file's]",
+            click.STRING,
+            ours=True,
+            metavar="MODE",
+        ),
+        Option(
+            "--reuse-port",
+            "Every worker has a socket of its own, with SO_REUSEPORT; the kernel spreads the "
+            "connections.",
+            default=False,
+            ours=True,
+        ),
+        Option(
+            "--proxy-protocol",
+            "Connections of trusted peers (--forwarded-allow-ips) begin with a PROXY protocol "
+            "header, version 1 or 2.",
+            default=False,
+            ours=True,
+        ),
         Option(
             "--backlog",
             "Maximum number of connections to hold in backlog.",

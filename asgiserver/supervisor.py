@@ -38,7 +38,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from . import handover, js, tls
+from . import binds, handover, js, systemd, tls
 from .config import STARTUP_FAILURE, Config, StartupError
 from .logs import paint
 from .reload import Watcher, forget_bytecode
@@ -92,6 +92,7 @@ class Worker:
         escalation: signals that are still to be sent to it, with their times, the next one last.
         failure: what it said about a failed start.
         retiring: it gets a successor.
+        blocked: … because its loop did not turn.
         line: its line of the pulses' page and of the table of connections.
         stacks: descriptor of the file that its threads' stacks are written to.
         watchdog: what was seen of its pulse, where that matters.
@@ -106,6 +107,7 @@ class Worker:
     escalation: list[tuple[float, int]] = field(default_factory=list)
     failure: bytes | None = None
     retiring: bool = False
+    blocked: bool = False
     line: int | None = None
     stacks: int = -1
     watchdog: Watchdog | None = None
@@ -159,6 +161,7 @@ class Supervisor:
         self._workers: dict[int, Worker] = {}
         self._generation = 0
         self._complete = False
+        self._rolling = False
         self._stopping = False
         self._forced = False
         self._stop_signal_at = float("-inf")
@@ -166,7 +169,8 @@ class Supervisor:
         self._selector: selectors.BaseSelector = selectors.PollSelector()
         self._signal_pipe = (-1, -1)
         self._lifeline = (-1, -1)
-        self._unlink: tuple[str, int] | None = None
+        self._unlink: list[tuple[str, int]] = []
+        self._notifier = systemd.Notifier()
         self._pulses = Pulses()
         self._checkup_at = NEVER
         self._handover: handover.Handover | None = None
@@ -221,12 +225,12 @@ class Supervisor:
             os.getpid(),
             extra={"color_message": f"Started parent process [{paint('%d', '36')}]"},
         )
+        self._notifier = systemd.Notifier.take()
         if self._given is not None:
             self._sockets = list(self._given)
         else:
             self._sockets = self.config.bind_sockets()
-            if self.config.uds is not None:
-                self._unlink = (self.config.uds, os.stat(self.config.uds).st_ino)
+            self._unlink = binds.socket_files(self.config)
         from . import loop  # noqa: F401  (loads the extension: once, for all workers)
 
         try:
@@ -278,6 +282,7 @@ class Supervisor:
                 self._reload_if_due()
                 self._check_up()
                 self._start_due()
+                self._notifier.ping(self._is_healthy())
             if self._stopping and not self._workers:
                 return
             for key, _ in self._selector.select(self._timeout()):
@@ -292,7 +297,7 @@ class Supervisor:
         if not self._stopping:
             due += [slot.not_before for slot in self._slots if self._wants_start(slot)]
             due += [w.dump_due for w in self._workers.values() if w.dump_due is not None]
-            due.append(self._checkup_at)
+            due += [self._checkup_at, self._notifier.ping_at]
             if self._reload_due is not None:
                 due.append(self._reload_due)
         earliest = min(due, default=NEVER)
@@ -309,6 +314,8 @@ class Supervisor:
             elif number == signal.SIGHUP and not self._stopping:
                 logger.info("Received SIGHUP: replacing the workers one by one")
                 self._generation += 1
+                self._notifier.reloading("Replacing the workers")
+                self._rolling = True
             elif number == signal.SIGTTIN and not self._stopping:
                 self._slots.append(Slot())
                 logger.info("Received SIGTTIN: %d workers", len(self._slots))
@@ -335,6 +342,7 @@ class Supervisor:
     def _stop(self, code: int) -> None:
         self._stopping = True
         self._exit_code = code
+        self._notifier.stopping()
         self._close_sockets()
         for worker in self._workers.values():
             self._drain(worker)
@@ -542,9 +550,26 @@ class Supervisor:
         ):
             self._complete = True
             log_addresses(self.config, self._sockets)
-            handover.accept()
+            if handover.accept():
+                self._notifier.begin()  # The older process tells the service manager the rest.
+            else:
+                self._notifier.ready(self._status())
+        current = [slot.current for slot in self._slots]
+        if self._rolling and all(
+            w is not None and w.generation == self._generation for w in current
+        ):
+            self._rolling = False
+            self._notifier.ready(self._status())
+
+    def _status(self) -> str:
+        where = ", ".join(binds.addresses(self._sockets, self.config.is_ssl))
+        return f"Serving on {where} with {len(self._slots)} worker(s)"
 
     # -- health ---------------------------------------------------------------------------------
+
+    def _is_healthy(self) -> bool:
+        """Whether anybody answers: the service manager is to see to it otherwise."""
+        return any(w.state is State.READY and not w.blocked for w in self._workers.values())
 
     def _needs_checkups(self) -> bool:
         config = self.config
@@ -599,6 +624,7 @@ class Supervisor:
                     blocked,
                 )
                 self._signal(worker, DUMP_SIGNAL)
+                worker.blocked = True
                 worker.dump_due = now + DUMP_TIME
 
     def _on_stacks(self, worker: Worker) -> None:
@@ -616,10 +642,11 @@ class Supervisor:
         logger.info("Received SIGUSR2: starting a process to take over")
         flush_output()
         try:
-            self._handover = handover.Handover(self._sockets)
+            self._handover = handover.Handover(self._sockets, self._notifier.environment())
         except OSError as error:
             logger.error("It cannot be started: %s", error)
             return
+        self._notifier.reloading("Starting another process to take over")
         self._selector.register(self._handover.pipe, selectors.EVENT_READ, self._on_handover)
 
     def _on_handover(self) -> None:
@@ -631,11 +658,13 @@ class Supervisor:
             logger.info(
                 "Process [%d] has taken over: workers finish their requests", taken.process.pid
             )
-            self._unlink = None  # The socket file is the new process's.
+            self._notifier.handed_over(taken.process.pid, self._status())
+            self._unlink = []  # The socket files are the new process's.
             if not self._stopping:
                 self._stop(0)
         elif not self._stopping:
             logger.error("The process to take over has ended: going on without")
+            self._notifier.ready(self._status())
 
     # -- ends -----------------------------------------------------------------------------------
 
@@ -698,6 +727,8 @@ class Supervisor:
             return
         delay = slot.back_off()
         logger.error("%s\nA worker could not start: trying again in %g s", text, delay)
+        if self._rolling:
+            self._notifier.ready("A worker could not start; those of before serve")
 
     def _drain(self, worker: Worker) -> None:
         if worker.state is State.DRAINING:
@@ -731,9 +762,9 @@ class Supervisor:
     def _close_sockets(self) -> None:
         for sock in self._sockets:
             sock.close()
-        unlink, self._unlink = self._unlink, None
-        if unlink is not None:
-            unlink_unix_socket(*unlink)
+        unlink, self._unlink = self._unlink, []
+        for path, inode in unlink:
+            unlink_unix_socket(path, inode)
 
     @staticmethod
     def _readable(fd: int) -> bool:

@@ -47,6 +47,17 @@ pause_for(asgi_listener_t *listener, uint64_t milliseconds)
     uv_timer_start(&listener->pause, on_pause_over, milliseconds, 0);
 }
 
+/* Whether the kernel has given this listener its connections for itself. */
+static bool
+has_own_queue(int fd, int family)
+{
+    int shared = 0;
+    socklen_t size = sizeof shared;
+
+    return family != AF_UNIX && getsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &shared, &size) == 0
+           && shared != 0;
+}
+
 /* A socket, or -1 with errno. What ended before it was accepted is passed over. */
 static int
 accept_one(asgi_listener_t *listener)
@@ -67,7 +78,7 @@ on_readable(uv_poll_t *handle, int status, int events)
     int fd, due = listener->holds < COURTESY ? 0 : listener->holds < PATIENCE ? 1 : BURST;
 
     for (int i = 0; i < BURST; i++) {
-        if (!asgi_balance_busier(&server->balance, server->connections)) {
+        if (listener->alone || !asgi_balance_busier(&server->balance, server->connections)) {
             listener->holds = 0;
         } else if (due-- <= 0) {
             if (listener->holds < PATIENCE)
@@ -134,6 +145,7 @@ asgi_listener_open(asgi_server_t *server, int fd, int family)
     listener->server = server;
     listener->pipe = family == AF_UNIX;
     listener->fd = own;
+    listener->alone = has_own_queue(own, family);
     asgi_link_init(&listener->link);
     rc = uv_poll_init(asgi_loop_uv(server->loop), &listener->poll, own);
     if (rc < 0) {
