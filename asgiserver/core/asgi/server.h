@@ -164,6 +164,7 @@ typedef struct asgi_server {
     bool draining;
     bool at_close_queued;
     bool proxy_headers;    /* trusted peers may name their clients */
+    bool proxy_protocol;   /* … and introduce each connection by a header in front of it */
     bool forwarded_header; /* … by Forwarded rather than X-Forwarded-* */
     asgi_trust_t trust;
     bool debug; /* http.response.debug is logged */

@@ -164,19 +164,22 @@ make_defaults(asgi_server_t *self, PyObject *config)
     return rc < 0 ? -1 : 0;
 }
 
-/* proxy_headers, forwarded_allow_ips (a list of str, or one with commas), forwarded_header. */
+/* proxy_headers, proxy_protocol, forwarded_header, and whom they are taken from: forwarded_allow_ips,
+ * a list of str, or one with commas. */
 static int
 make_trust(asgi_server_t *self, PyObject *config)
 {
     int proxy = option_bool(config, "proxy_headers", false);
     int header = option_bool(config, "forwarded_header", false);
+    int protocol = option_bool(config, "proxy_protocol", false);
     PyObject *allowed = option(config, "forwarded_allow_ips"), *list;
     int rc = 0;
 
-    if (proxy < 0 || header < 0)
+    if (proxy < 0 || header < 0 || protocol < 0)
         return -1;
     self->proxy_headers = proxy > 0;
     self->forwarded_header = header > 0;
+    self->proxy_protocol = protocol > 0;
     if (allowed == NULL)
         return 0;
     list = PyUnicode_Check(allowed)
@@ -349,7 +352,7 @@ PyDoc_STRVAR(
     "max_chunk_extra, max_body_bytes, limit_connections_per_client,\n"
     "backlog, ws_max_size, ws_max_queue, ws_per_message_deflate, ws_ping_interval,\n"
     "ws_ping_timeout (seconds), access_log, error_log, on_max_requests, debug,\n"
-    "proxy_headers, forwarded_allow_ips, forwarded_header.");
+    "proxy_headers, proxy_protocol, forwarded_allow_ips, forwarded_header.");
 
 static PyObject *
 server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)

@@ -28,6 +28,7 @@
 #include "net/peers.h"
 #include "net/stream.h"
 #include "proto/http1.h"
+#include "proto/proxy_protocol.h"
 
 struct asgi_server;
 struct CycleObject;
@@ -52,12 +53,14 @@ struct asgi_conn {
     void *proto_data;               /* the proto's */
     struct CycleObject *cycle;      /* owned, or NULL */
     PyObject *client, *local;       /* owned address tuples or None; NULL: not asked yet */
-    PyObject *tls;          /* owned dict for the scopes (asgi/tls_scope); NULL: not asked */
-    asgi_hook_t flush_hook; /* output to be sent before the next poll */
-    asgi_peer_t *peer;      /* weak: in server->peers; NULL: not counted */
-    size_t write_mark;      /* unsent bytes when the WRITE deadline last passed */
+    PyObject *tls;                /* owned dict for the scopes (asgi/tls_scope); NULL: not asked */
+    asgi_hook_t flush_hook;       /* output to be sent before the next poll */
+    asgi_peer_t *peer;            /* weak: in server->peers; NULL: not counted */
+    asgi_proxy_header_t *proxied; /* owned: the addresses in place of its own; NULL: its own */
+    size_t write_mark;            /* unsent bytes when the WRITE deadline last passed */
     bool pipe;
     signed char trust; /* of the peer as a proxy: 1, -1, 0 while nobody has asked */
+    bool proxy_due;    /* it has to begin with a PROXY protocol header, and has not yet */
     bool ending;       /* asgi_conn_end() was called */
     bool lingering;
     bool request_over; /* the current request has been read to its end */
