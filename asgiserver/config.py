@@ -144,6 +144,7 @@ class Config:
         limit_request_line: int = 65536,
         limit_chunk_extensions: int = 8192,
         limit_connections_per_client: int = 0,
+        limit_min_rate: int = 100,
         forwarded_header: bool = False,
         timeout_header: float = 10,
         timeout_body: float = 30,
@@ -229,6 +230,7 @@ class Config:
         self.limit_request_line = limit_request_line
         self.limit_chunk_extensions = limit_chunk_extensions
         self.limit_connections_per_client = limit_connections_per_client
+        self.limit_min_rate = limit_min_rate
         self.timeout_header = timeout_header
         self.timeout_body = timeout_body
         self.timeout_write = timeout_write
@@ -296,6 +298,7 @@ class Config:
             ("limit_body_bytes", 0),
             ("limit_chunk_extensions", 0),
             ("limit_connections_per_client", 0),
+            ("limit_min_rate", 0),
             ("ws_max_size", 1),
             ("ws_max_queue", 1),
             ("ws_ping_interval", 0),

@@ -408,6 +408,14 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
             ours=True,
         ),
         Option(
+            "--limit-min-rate",
+            "Bytes a second that a request body, or a client that takes its response, has to make; "
+            "over --timeout-body and --timeout-write. 0: any byte will do.",
+            AMOUNT,
+            100,
+            ours=True,
+        ),
+        Option(
             "--timeout-keep-alive",
             "Close Keep-Alive connections if no new data is received within this many seconds.",
             SECONDS,
@@ -422,14 +430,14 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
         ),
         Option(
             "--timeout-body",
-            "Seconds without a byte of a request body that is being read. 0: no limit.",
+            "Seconds in which too little of a request body comes that is being read. 0: no limit.",
             SECONDS,
             30,
             ours=True,
         ),
         Option(
             "--timeout-write",
-            "Seconds in which a client takes no byte of its response's end. 0: no limit.",
+            "Seconds in which a client takes too little of its response. 0: no limit.",
             SECONDS,
             30,
             ours=True,

@@ -464,6 +464,7 @@ class Server:
             "max_chunk_extra": config.limit_chunk_extensions,
             "limit_connections_per_client": config.limit_connections_per_client,
             "max_body_bytes": config.limit_body_bytes,
+            "limit_min_rate": config.limit_min_rate,
             "timeout_header": float(config.timeout_header),
             "timeout_body": float(config.timeout_body),
             "timeout_write": float(config.timeout_write),

@@ -158,6 +158,7 @@ typedef struct asgi_server {
     Py_ssize_t limit_max_requests; /* -1: none */
     uint32_t max_header_bytes, max_line_bytes, max_header_count, max_chunk_extra;
     uint64_t max_body_bytes;
+    uint64_t min_rate; /* bytes a second below which a client makes no progress */
     size_t ws_max_size, ws_max_queue;
     bool ws_deflate; /* permessage-deflate where the client offers it */
     int backlog;

@@ -359,7 +359,7 @@ asgi_conn_end(asgi_conn_t *conn)
         end_now(conn);
         return;
     }
-    conn->write_mark = SIZE_MAX;
+    conn->mark = SIZE_MAX;
     asgi_deadline_set(&conn->server->deadlines, &conn->deadline, ASGI_DEADLINE_WRITE);
 }
 
@@ -404,6 +404,15 @@ asgi_conn_shutdown(asgi_conn_t *conn)
 
 /* ---- deadlines ---- */
 
+size_t
+asgi_conn_quota(const asgi_conn_t *conn, asgi_deadline_kind_t kind)
+{
+    const asgi_server_t *server = conn->server;
+    size_t quota = (size_t)(server->min_rate * server->deadlines.after[kind] / 1000);
+
+    return quota > 0 ? quota : 1;
+}
+
 /* Bytes the client has not acknowledged: ours, and those in the socket's buffer. A slow client may
  * take nothing but the latter for quite a while. */
 static size_t
@@ -422,6 +431,19 @@ unsent_bytes(asgi_conn_t *conn)
     return unsent;
 }
 
+/* The client takes nothing, so it would keep the kernel busy with what is in the socket's buffer, and
+ * see no end: that is thrown away, and the connection reset. */
+static void
+close_stalled(asgi_conn_t *conn)
+{
+    struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+    uv_os_fd_t fd;
+
+    if (!conn->pipe && uv_fileno(&conn->stream.uv.handle, &fd) == 0)
+        setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    asgi_conn_close(conn);
+}
+
 void
 asgi_conn_on_expired(asgi_deadline_t *deadline)
 {
@@ -429,14 +451,16 @@ asgi_conn_on_expired(asgi_deadline_t *deadline)
 
     if (deadline->kind == ASGI_DEADLINE_WRITE) {
         size_t unsent = unsent_bytes(conn);
-        if (unsent < conn->write_mark) {
-            conn->write_mark = unsent;
+        size_t quota = asgi_conn_quota(conn, ASGI_DEADLINE_WRITE);
+        if (conn->mark == SIZE_MAX || (unsent < conn->mark && conn->mark - unsent >= quota)) {
+            conn->mark = unsent;
             asgi_deadline_set(&conn->server->deadlines, deadline, ASGI_DEADLINE_WRITE);
             return;
         }
     }
-    if (conn->ending || conn->proxy_due || deadline->kind == ASGI_DEADLINE_WRITE
-        || deadline->kind == ASGI_DEADLINE_TLS)
+    if (deadline->kind == ASGI_DEADLINE_WRITE)
+        close_stalled(conn);
+    else if (conn->ending || conn->proxy_due || deadline->kind == ASGI_DEADLINE_TLS)
         asgi_conn_close(conn);
     else if (conn->proto != NULL)
         conn->proto->on_expired(conn);

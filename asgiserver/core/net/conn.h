@@ -57,7 +57,8 @@ struct asgi_conn {
     asgi_hook_t flush_hook;       /* output to be sent before the next poll */
     asgi_peer_t *peer;            /* weak: in server->peers; NULL: not counted */
     asgi_proxy_header_t *proxied; /* owned: the addresses in place of its own; NULL: its own */
-    size_t write_mark;            /* unsent bytes when the WRITE deadline last passed */
+    size_t
+        mark; /* WRITE: unsent bytes when it last passed; BODY: bytes received since it was set */
     bool pipe;
     signed char trust; /* of the peer as a proxy: 1, -1, 0 while nobody has asked */
     bool proxy_due;    /* it has to begin with a PROXY protocol header, and has not yet */
@@ -92,6 +93,9 @@ void asgi_conn_upgrade(asgi_conn_t *conn, const asgi_conn_proto_t *proto, void *
 /* The server drains: the connection ends with the answer to the request under way, or to the next
  * one if that comes soon, or without. GIL held. */
 void asgi_conn_shutdown(asgi_conn_t *conn);
+
+/* Bytes that a peer has to move for a deadline of this kind to be renewed. */
+size_t asgi_conn_quota(const asgi_conn_t *conn, asgi_deadline_kind_t kind);
 
 /* (host, port), (path, None) or None, as the scope shows them. Returns: borrowed, or NULL with an
  * exception. */
