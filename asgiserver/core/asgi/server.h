@@ -130,8 +130,9 @@ typedef struct asgi_server {
     PyObject *extensions_v10;  /* … in the other one */
     PyObject *ws_scope;        /* owned dicts: the same for WebSockets */
     PyObject *ws_asgi;
-    PyObject *tls;             /* owned TLSObject, or NULL: no TLS */
-    PyObject *root_path;       /* owned str */
+    PyObject *local;     /* owned: the last connection's own end as the scope shows it, or NULL */
+    PyObject *tls;       /* owned TLSObject, or NULL: no TLS */
+    PyObject *root_path; /* owned str */
     PyObject *root_path_bytes; /* owned bytes */
 
     asgi_link_t listeners; /* asgi_listener_t.link */
@@ -162,6 +163,7 @@ typedef struct asgi_server {
     size_t ws_max_size, ws_max_queue;
     bool ws_deflate; /* permessage-deflate where the client offers it */
     int backlog;
+    struct sockaddr_storage local_address; /* what `local` was made from */
     bool draining;
     bool at_close_queued;
     bool proxy_headers;    /* trusted peers may name their clients */

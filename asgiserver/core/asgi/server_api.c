@@ -474,6 +474,7 @@ server_dealloc(PyObject *op)
     PyMem_Free(self->read_buffer);
     PyMem_Free(self->plain_buffer);
     Py_CLEAR(self->tls);
+    Py_CLEAR(self->local);
     Py_XDECREF((PyObject *)self->loop);
     type->tp_free(op);
     Py_DECREF(type);

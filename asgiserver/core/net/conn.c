@@ -513,6 +513,28 @@ path_tuple(const char *path, size_t size)
     return pair;
 }
 
+/* Most connections of a server have come to one address: they share the tuple. Returns: new. */
+static PyObject *
+tcp_local(asgi_conn_t *conn)
+{
+    asgi_server_t *server = conn->server;
+    struct sockaddr_storage storage;
+    int size = sizeof storage, rc;
+    PyObject *local;
+
+    memset(&storage, 0, sizeof storage);
+    rc = uv_tcp_getsockname(&conn->stream.uv.tcp, (struct sockaddr *)&storage, &size);
+    if (rc == 0 && server->local != NULL
+        && memcmp(&storage, &server->local_address, sizeof storage) == 0)
+        return Py_NewRef(server->local);
+    local = address_tuple(&storage, rc);
+    if (rc == 0 && local != NULL) {
+        server->local_address = storage;
+        Py_XSETREF(server->local, Py_NewRef(local));
+    }
+    return local;
+}
+
 PyObject *
 asgi_conn_local(asgi_conn_t *conn)
 {
@@ -520,7 +542,6 @@ asgi_conn_local(asgi_conn_t *conn)
     struct sockaddr_storage storage;
     char path[sizeof(struct sockaddr_un)];
     size_t path_size = sizeof path;
-    int size = sizeof storage;
 
     if (conn->local != NULL)
         return conn->local;
@@ -530,8 +551,7 @@ asgi_conn_local(asgi_conn_t *conn)
     } else if (proxied != NULL) {
         conn->local = address_tuple(&storage, asgi_proxied_address(proxied, false, &storage));
     } else if (!conn->pipe) {
-        int rc = uv_tcp_getsockname(&conn->stream.uv.tcp, (struct sockaddr *)&storage, &size);
-        conn->local = address_tuple(&storage, rc);
+        conn->local = tcp_local(conn);
     } else if (uv_pipe_getsockname(&conn->stream.uv.pipe, path, &path_size) == 0) {
         conn->local = path_tuple(path, path_size);
     } else {

@@ -2,8 +2,8 @@
  *
  * listener.c: listening handles of a Server; see listener.h.
  *
- * TCP_NODELAY is set on the listening socket: on Linux accepted sockets inherit it, which saves a
- * system call per connection.
+ * TCP_NODELAY and TCP_NOTSENT_LOWAT are set on the listening socket: on Linux accepted sockets inherit
+ * them, which saves system calls per connection.
  */
 #define _GNU_SOURCE /* accept4 */
 
@@ -23,10 +23,13 @@
 #include <unistd.h>
 
 enum {
-    BURST = 64,            /* connections accepted in one turn of the loop */
-    HOLD_BACK_MS = 1,      /* in favour of a worker with fewer connections */
-    COURTESY = 4,          /* pauses in a row before a connection is taken after all */
-    PATIENCE = 50,         /* pauses after which that worker is taken to be stuck */
+    BURST = 64,       /* connections accepted in one turn of the loop */
+    HOLD_BACK_MS = 1, /* in favour of a worker with fewer connections */
+    COURTESY = 4,     /* pauses in a row before a connection is taken after all */
+    PATIENCE = 50,    /* pauses after which that worker is taken to be stuck */
+    /* Bytes that the kernel holds for a connection beyond what is on its way: without a bound it takes
+     * up to 4 MiB, and a thousand clients that read slowly use up all memory for TCP. */
+    UNSENT_AT_MOST = 262144,
     OUT_OF_FILES_MS = 100, /* until accept is tried again after EMFILE and the like */
 };
 
@@ -128,7 +131,7 @@ int
 asgi_listener_open(asgi_server_t *server, int fd, int family)
 {
     asgi_listener_t *listener;
-    int own, one = 1, rc;
+    int own, one = 1, unsent = UNSENT_AT_MOST, rc;
 
     if (family != AF_INET && family != AF_INET6 && family != AF_UNIX)
         return UV_EAFNOSUPPORT;
@@ -140,8 +143,10 @@ asgi_listener_open(asgi_server_t *server, int fd, int family)
         close(own);
         return rc;
     }
-    if (family != AF_UNIX)
+    if (family != AF_UNIX) {
         setsockopt(own, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+        setsockopt(own, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
+    }
     listener->server = server;
     listener->pipe = family == AF_UNIX;
     listener->fd = own;
