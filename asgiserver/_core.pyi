@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 _T = TypeVar("_T")
 
 def _debug_counts() -> dict[str, int]: ...
+def release_idle_pages() -> int: ...
 
 class Loop:
     """The C half of asgiserver.loop.Loop."""

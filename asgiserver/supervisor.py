@@ -39,11 +39,12 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from . import binds, handover, js, systemd, tls
+from ._core import release_idle_pages
 from .config import STARTUP_FAILURE, Config, StartupError
 from .logs import paint
 from .reload import Watcher, forget_bytecode
 from .server import SAME_SIGNAL, flush_output, log_addresses, unlink_unix_socket
-from .vitals import DUMP_SIGNAL, Pulses, Watchdog, resident_bytes, sleeps
+from .vitals import DUMP_SIGNAL, Pulses, Watchdog, ending, resident_bytes, sleeps
 from .worker import FAILED, LIMIT, READY, worker_main
 
 logger = logging.getLogger("asgiserver.error")
@@ -253,6 +254,8 @@ class Supervisor:
         # The children's collections would otherwise touch, and so copy, the shared objects.
         gc.collect()
         gc.freeze()
+        # What the dynamic linker has read of the libraries; nothing runs here any more but waiting.
+        release_idle_pages()
         self._lifeline = os.pipe()
 
     def _take_signals(self) -> tuple[int, dict[int, Any]]:
@@ -789,13 +792,3 @@ def _no_action(number: int, frame: object) -> None:
 
 def _exit_at_once(number: int, frame: object) -> None:
     os._exit(1)
-
-
-def ending(code: int) -> str:
-    """How a process ended, in words, from its exit code (negative: a signal)."""
-    if code < 0:
-        try:
-            return f"was killed by {signal.Signals(-code).name}"
-        except ValueError:
-            return f"was killed by signal {-code}"
-    return f"exited with code {code}"
