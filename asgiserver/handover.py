@@ -26,6 +26,7 @@ class Handover:
 
     Args:
         sockets: what is handed over.
+        variables: to be added to the new process's environment.
 
     Attributes:
         pipe: gives READY, or nothing where the new process has ended.
@@ -35,10 +36,10 @@ class Handover:
         OSError: the process cannot be started.
     """
 
-    def __init__(self, sockets: list[socket.socket]) -> None:
+    def __init__(self, sockets: list[socket.socket], variables: dict[str, str]) -> None:
         self.pipe, write = os.pipe()
         descriptors = [sock.fileno() for sock in sockets] + [write]
-        environment = {**os.environ, VARIABLE: ",".join(map(str, descriptors))}
+        environment = {**os.environ, **variables, VARIABLE: ",".join(map(str, descriptors))}
         try:
             self.process = subprocess.Popen(
                 [sys.executable, *sys.orig_argv[1:]], pass_fds=descriptors, env=environment
@@ -79,13 +80,16 @@ def inherited_sockets() -> list[socket.socket]:
     return sockets
 
 
-def accept() -> None:
-    """This process serves: the older one may stop."""
+def accept() -> bool:
+    """This process serves: the older one may stop. Returns whether there is one."""
     global _pipe
-    if _pipe >= 0:
-        descriptor, _pipe = _pipe, -1
-        try:
-            os.write(descriptor, READY)
-        except OSError:
-            pass  # It has ended in the meantime.
+    if _pipe < 0:
+        return False
+    descriptor, _pipe = _pipe, -1
+    try:
+        os.write(descriptor, READY)
+        return True
+    except OSError:
+        return False  # It has ended in the meantime.
+    finally:
         os.close(descriptor)
