@@ -24,7 +24,6 @@ child not yet reaped.
 
 from __future__ import annotations
 
-import enum
 import gc
 import logging
 import os
@@ -35,7 +34,6 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from . import handover, js, tls
@@ -43,6 +41,7 @@ from .config import STARTUP_FAILURE, Config, StartupError
 from .logs import paint
 from .reload import Watcher, forget_bytecode
 from .server import SAME_SIGNAL, flush_output, log_addresses, unlink_unix_socket
+from .slots import Slot, State, Worker
 from .vitals import DUMP_SIGNAL, Pulses, Watchdog, resident_bytes, sleeps
 from .worker import FAILED, LIMIT, READY, worker_main
 
@@ -58,8 +57,6 @@ SIGNALS = (
     signal.SIGCHLD,
 )
 
-BACK_OFF = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
-"""Seconds before a slot's next start, by the number of failures in a row."""
 NEVER = float("inf")
 SETTLED = 10.0
 """Seconds of service after which a worker's death is no longer counted as one in a row."""
@@ -73,67 +70,6 @@ CHECKUP_AT_MOST = 1.25
 """Seconds between two looks at the workers' health; less where the patience is short."""
 RELOAD_GRACE = 2.0
 """Seconds that requests of the old code have after a reload."""
-
-
-class State(enum.Enum):
-    STARTING = enum.auto()
-    READY = enum.auto()
-    DRAINING = enum.auto()
-
-
-@dataclass(eq=False)
-class Worker:
-    """A child process.
-
-    Attributes:
-        pid: its process id.
-        channel: our end of its channel, -1 when closed.
-        generation: the rolling restart it belongs to.
-        escalation: signals that are still to be sent to it, with their times, the next one last.
-        failure: what it said about a failed start.
-        retiring: it gets a successor.
-        line: its line of the pulses' page and of the table of connections.
-        stacks: descriptor of the file that its threads' stacks are written to.
-        watchdog: what was seen of its pulse, where that matters.
-        dump_due: when its threads' stacks are to be read.
-    """
-
-    pid: int
-    channel: int
-    generation: int
-    state: State = State.STARTING
-    ready_at: float = 0.0
-    escalation: list[tuple[float, int]] = field(default_factory=list)
-    failure: bytes | None = None
-    retiring: bool = False
-    line: int | None = None
-    stacks: int = -1
-    watchdog: Watchdog | None = None
-    dump_due: float | None = None
-
-
-@dataclass(eq=False)
-class Slot:
-    """A place for one worker.
-
-    Attributes:
-        current: who serves (or starts, where nobody served before).
-        successor: who starts in order to take over from current.
-        failures: quick deaths and failed starts in a row.
-        not_before: when the next start is due.
-    """
-
-    current: Worker | None = None
-    successor: Worker | None = None
-    failures: int = 0
-    not_before: float = 0.0
-
-    def back_off(self) -> float:
-        """Counts a failure and says how long to wait after it."""
-        delay = BACK_OFF[min(self.failures, len(BACK_OFF) - 1)]
-        self.failures += 1
-        self.not_before = time.monotonic() + delay
-        return delay
 
 
 class Supervisor:
