@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from . import accesslog, handover, importer, logs, tls
 from .logs import LOGGING_CONFIG, TRACE_LEVEL
 from .reload import Watched
+from .stats.address import parse_address
 
 if TYPE_CHECKING:
     import asyncio
@@ -169,6 +170,8 @@ class Config:
         js_heap_limit: int | None = None,
         js_timeout: int | None = None,
         no_js: bool = False,
+        stats: str | int | None = None,
+        request_id_header: str | None = None,
         **others: Any,
     ) -> None:
         _refuse_others(others)
@@ -248,6 +251,8 @@ class Config:
         self.js_heap_limit = js_heap_limit
         self.js_timeout = js_timeout
         self.no_js = no_js
+        self.stats = None if stats is None else str(stats)
+        self.request_id_header = request_id_header
 
         self.loaded = False
         self.loaded_app: Any = None
@@ -278,6 +283,10 @@ class Config:
         if self.log_format not in LOG_FORMATS:
             raise ValueError(f"log_format must be one of {', '.join(LOG_FORMATS)}")
         accesslog.compile_format(self.access_log_format or "")
+        if self.stats is not None:
+            if find_spec("prometheus_client") is None:
+                raise ValueError("stats needs prometheus-client (pip install prometheus-client)")
+            parse_address(self.stats)
         if self.js_profile not in JS_PROFILES:
             raise ValueError(f"js_profile must be one of {', '.join(JS_PROFILES)}")
         if self.no_js and self.js:

@@ -28,13 +28,17 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from types import FrameType
-from typing import Any, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from . import handover, js, tls
 from .config import STARTUP_FAILURE, Config, StartupError, address_text
 from .lifespan import Lifespan
 from .logs import LOG_LEVELS, AccessLog, paint
 from .reload import has_loaded, run_apart
+
+if TYPE_CHECKING:
+    from .stats.reporter import Reporter
+    from .stats.service import StatsThread
 
 logger = logging.getLogger("asgiserver.error")
 access_logger = logging.getLogger("asgiserver.access")
@@ -120,6 +124,8 @@ class Server:
             where threads or tasks refuse to end.
     """
 
+    supervised: ClassVar[bool] = False
+
     def __init__(self, config: Config) -> None:
         self.config = config
         self.started = False
@@ -139,6 +145,9 @@ class Server:
         self._first_signal = float("-inf")
         self._unlink: tuple[str, int] | None = None
         self.loads: tuple[mmap.mmap, int] | None = None
+        self.record: memoryview | None = None
+        self._stats: StatsThread | None = None
+        self._reporter: Reporter | None = None
         self._certificates: tls.Certificates | None = None
 
     # -- stopping from outside ------------------------------------------------------------------
@@ -254,6 +263,7 @@ class Server:
         config = self.config
         bound = list(sockets) if sockets is not None else self._bind()
         self.servers = [Listening(sock) for sock in bound]
+        self._begin_stats()
         if config.tls is not None:
             assert self._loop is not None
             self._certificates = tls.Certificates(config.tls, self._loop)
@@ -284,11 +294,15 @@ class Server:
         if self._certificates is not None:
             self._certificates.watch(config.ssl_reload_interval)
         self.started = True
+        if self._stats is not None:
+            self._stats.show("ready")
         self.announce()
 
     def announce(self) -> None:
         """Logs where the server can be reached."""
         log_addresses(self.config, [sock for server in self.servers for sock in server.sockets])
+        if self._stats is not None:
+            self._stats.port.announce()
         handover.accept()
 
     async def main_loop(self) -> None:
@@ -312,6 +326,8 @@ class Server:
         deadline = None if limit is None else time.monotonic() + limit
         if self._certificates is not None:
             self._certificates.stop()
+        if self._stats is not None:
+            self._stats.show("draining")
         if self.core is not None:
             logger.info("Shutting down")
             self.core.stop_listening()
@@ -328,6 +344,7 @@ class Server:
                     left = max(deadline - time.monotonic(), _SHUTDOWN_LEAST)
                 await self._unless_forced(self.lifespan.shutdown(), left)
             await self.lifespan.cancel()
+        self._end_stats()
         if self.js is not None:
             self.state.pop("js", None)
             self.js.close()
@@ -448,10 +465,33 @@ class Server:
         }
         if self.loads is not None:
             settings["loads"], settings["load_index"] = self.loads
+        settings["stats"] = self.record
         loop: Any = self._loop
         # The core copies the context it is made in for each request.
         context = contextvars.Context() if config.reset_contextvars else contextvars.copy_context()
         return context.run(_core.Server, loop, config.loaded_app, settings)
+
+    def _begin_stats(self) -> None:
+        if self.config.stats is None:
+            return
+        from .stats.reporter import Reporter
+
+        if self.record is None and not self.supervised:
+            from .stats.service import StatsThread
+
+            self._stats = StatsThread(self.config)
+            self.record = self._stats.record
+        if self.record is not None:
+            assert self._loop is not None
+            self._reporter = Reporter(self.record, self._loop)
+            self._reporter.start()
+
+    def _end_stats(self) -> None:
+        if self._reporter is not None:
+            self._reporter.stop()
+        if self._stats is not None:
+            self._stats.stop()
+            self._stats = None
 
     def _bind(self) -> list[socket.socket]:
         sockets = self.config.bind_sockets()

@@ -34,6 +34,7 @@ class Worker:
         stacks: descriptor of the file that its threads' stacks are written to.
         watchdog: what was seen of its pulse, where that matters.
         dump_due: when its threads' stacks are to be read.
+        since: when it was started.
     """
 
     pid: int
@@ -48,6 +49,7 @@ class Worker:
     stacks: int = -1
     watchdog: Watchdog | None = None
     dump_due: float | None = None
+    since: float = field(default_factory=time.monotonic)
 
 
 @dataclass(eq=False)

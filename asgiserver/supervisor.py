@@ -34,7 +34,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import handover, js, tls
 from .config import STARTUP_FAILURE, Config, StartupError
@@ -43,7 +43,10 @@ from .reload import Watcher, forget_bytecode
 from .server import SAME_SIGNAL, flush_output, log_addresses, unlink_unix_socket
 from .slots import Slot, State, Worker
 from .vitals import DUMP_SIGNAL, Pulses, Watchdog, resident_bytes, sleeps
-from .worker import FAILED, LIMIT, READY, worker_main
+from .worker import FAILED, LIMIT, READY, Shared, worker_main
+
+if TYPE_CHECKING:
+    from .stats.service import StatsProcess
 
 logger = logging.getLogger("asgiserver.error")
 
@@ -104,6 +107,8 @@ class Supervisor:
         self._lifeline = (-1, -1)
         self._unlink: tuple[str, int] | None = None
         self._pulses = Pulses()
+        self._stats: StatsProcess | None = None
+        self._crashes = self._blocked = 0
         self._checkup_at = NEVER
         self._handover: handover.Handover | None = None
         self._watcher: Watcher | None = None
@@ -131,12 +136,16 @@ class Supervisor:
         try:
             if self.config.watched is not None:
                 self._start_watcher()
+            if self._stats is not None:
+                self._stats.start(self._fork, self._lifeline[0])
             self._loop()
         finally:
             self._kill_all()
             if self._watcher is not None:
                 self._watcher.stop()
             self._close_sockets()
+            if self._stats is not None:
+                self._stats.stop()
             self._release_signals(former)
             self._selector.close()
             for fd in self._lifeline:
@@ -174,6 +183,10 @@ class Supervisor:
                 tls.make_context(self.config.tls)
             if self.config.preload:
                 self.config.load()
+            if self.config.stats is not None:
+                from .stats.service import StatsProcess
+
+                self._stats = StatsProcess(self.config, self._pulses)
         except StartupError:
             self._close_sockets()
             raise
@@ -214,6 +227,8 @@ class Supervisor:
                 self._reload_if_due()
                 self._check_up()
                 self._start_due()
+            if self._stats is not None:
+                self._show(self._stats)
             if self._stopping and not self._workers:
                 return
             for key, _ in self._selector.select(self._timeout()):
@@ -313,6 +328,7 @@ class Supervisor:
         line = self._pulses.take()
         pulse = None if line is None else self._pulses.buffer(line)
         loads = None if line is None else (self._pulses.loads, line)
+        record = None if self._stats is None else self._stats.record(line)
 
         def become_worker() -> NoReturn:
             os.close(read)
@@ -322,7 +338,10 @@ class Supervisor:
             signal.signal(signal.SIGHUP, _no_action)
             # SIGQUIT's default would leave a core file behind.
             signal.signal(signal.SIGQUIT, _exit_at_once)
-            worker_main(self.config, self._sockets, write, self._lifeline[0], loads, pulse, stacks)
+            if self._stats is not None:
+                self._stats.close_in_worker()
+            shared = Shared(loads, pulse, stacks, record)
+            worker_main(self.config, self._sockets, write, self._lifeline[0], shared)
 
         try:
             pid = self._fork(become_worker)
@@ -478,6 +497,8 @@ class Supervisor:
         ):
             self._complete = True
             log_addresses(self.config, self._sockets)
+            if self._stats is not None:
+                self._stats.port.announce()
             handover.accept()
 
     # -- health ---------------------------------------------------------------------------------
@@ -540,8 +561,24 @@ class Supervisor:
     def _on_stacks(self, worker: Worker) -> None:
         worker.dump_due = None
         worker.retiring = True
+        self._blocked += 1
         text = os.pread(worker.stacks, 1 << 20, 0).decode("utf-8", "replace").rstrip()
         logger.error("Stacks of worker [%d], the latest call first:\n%s", worker.pid, text)
+
+    def _show(self, stats: StatsProcess) -> None:
+        state = "draining" if self._stopping else "ready" if self._complete else "starting"
+        slots = {w: i for i, s in enumerate(self._slots, 1) for w in (s.current, s.successor) if w}
+        stats.show(
+            state,
+            len(self._slots),
+            [
+                (w.line, w.pid, w.state.name.lower(), slots.get(w, 0), int(w.since * 1e6))
+                for w in self._workers.values()
+                if w.line is not None
+            ],
+            self._crashes,
+            self._blocked,
+        )
 
     # -- handing over ---------------------------------------------------------------------------
 
@@ -552,7 +589,8 @@ class Supervisor:
         logger.info("Received SIGUSR2: starting a process to take over")
         flush_output()
         try:
-            self._handover = handover.Handover(self._sockets)
+            stats = () if self._stats is None else self._stats.port.sockets
+            self._handover = handover.Handover(self._sockets, stats)
         except OSError as error:
             logger.error("It cannot be started: %s", error)
             return
@@ -568,6 +606,8 @@ class Supervisor:
                 "Process [%d] has taken over: workers finish their requests", taken.process.pid
             )
             self._unlink = None  # The socket file is the new process's.
+            if self._stats is not None:
+                self._stats.port.hand_over()
             if not self._stopping:
                 self._stop(0)
         elif not self._stopping:
@@ -583,6 +623,8 @@ class Supervisor:
                 pid, status = worker.pid, 0
             if pid:
                 self._on_death(worker, os.waitstatus_to_exitcode(status))
+        if self._stats is not None:
+            self._stats.revive(self._fork, self._lifeline[0])
 
     def _on_death(self, worker: Worker, code: int) -> None:
         while worker.channel >= 0:  # Its last words; the pipe ends as the process has.
@@ -615,6 +657,7 @@ class Supervisor:
             return
         if time.monotonic() - worker.ready_at > SETTLED or (code == 0 and worker.retiring):
             slot.failures = 0
+        self._crashes += 1
         delay = slot.back_off()
         when = f"in {delay:g} s" if delay else "now"
         logger.error("Worker [%d] %s: replacing it %s", worker.pid, ending(code), when)
