@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from . import accesslog, handover, importer, logs, tls
 from .logs import LOGGING_CONFIG, TRACE_LEVEL
 from .reload import Watched
+from .request_id import RequestId
 from .stats.address import parse_address
 
 if TYPE_CHECKING:
@@ -287,6 +288,8 @@ class Config:
             if find_spec("prometheus_client") is None:
                 raise ValueError("stats needs prometheus-client (pip install prometheus-client)")
             parse_address(self.stats)
+        if self.request_id_header is not None:
+            encode_header(self.request_id_header, "")
         if self.js_profile not in JS_PROFILES:
             raise ValueError(f"js_profile must be one of {', '.join(JS_PROFILES)}")
         if self.no_js and self.js:
@@ -445,6 +448,8 @@ class Config:
         if self.records_exchanges and access.hasHandlers():
             line = accesslog.compile_format(self.access_log_format or accesslog.UVICORN_FORMAT)
             app = accesslog.Recorder(app, line, logs.ExchangeLog(access))
+        if self.request_id_header is not None:
+            app = RequestId(app, self.request_id_header)
         if logging.getLogger("asgiserver.asgi").isEnabledFor(TRACE_LEVEL):
             app = logs.TraceMessages(app)
         self.loaded_app = app
