@@ -2,9 +2,9 @@
 """``--request-id-header``: every request has an id, in its own header and in its response's.
 
 A proxy in front may have given it one already, which is kept where it is short and plain; anything
-else is replaced, as it ends up in log lines and in whatever reads them. Applications and access logs
-find the id in the request's headers as if the client had sent it, code far from the request in
-``asgiserver.request_id.current``. traceparent and its like are nobody's but the application's.
+else is replaced, as it ends up in log lines and in whatever reads them. Applications and access
+logs find the id in the request's headers as if the client had sent it, code far from the request
+in ``asgiserver.request_id.current``. traceparent and its like are the application's alone.
 """
 
 from __future__ import annotations

@@ -70,6 +70,9 @@ class Port:
             self.sockets = [_bind_unix(address)]
         else:
             self.sockets = _bind_tcp(*address)
+        # Who comes before somebody answers, or between two processes, waits in the kernel's queue.
+        for sock in self.sockets:
+            sock.listen(_BOUNDS["backlog"])
         if isinstance(address, str):
             self._unlink = (address, os.stat(address).st_ino)
 
@@ -201,6 +204,7 @@ class StatsProcess:
         self._pid = 0
         if time.monotonic() - self._started_at < _SETTLED:
             logger.error("The stats process has died at once: no more stats")
+            self.port.close()
         else:
             logger.error("The stats process has died: starting another one")
             self.start(fork, lifeline)
