@@ -41,7 +41,17 @@ _HOME = {
     "run_loop": "loop",
 }
 _MODULES = frozenset(
-    {"config", "importer", "lifespan", "logs", "loop", "server", "supervisor", "tls"}
+    {
+        "config",
+        "importer",
+        "lifespan",
+        "logs",
+        "loop",
+        "request_id",
+        "server",
+        "supervisor",
+        "tls",
+    }
 )
 
 

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 _T = TypeVar("_T")
 
+stats_layout: tuple[tuple[str, int], ...]
+
 def _debug_counts() -> dict[str, int]: ...
 def release_idle_pages() -> int: ...
 

@@ -11,7 +11,7 @@ Importing loads libnode and starts nothing: V8 boots with the first use of a `Co
 process may import jsrt and fork.
 """
 
-from ._jsrt import Context, Function, node_version, v8_version
+from ._jsrt import Context, Function, node_version, statistics, v8_version
 from .errors import (
     ContextClosed,
     ConversionError,
@@ -35,5 +35,6 @@ __all__ = [
     "PendingPromiseError",
     "Timeout",
     "node_version",
+    "statistics",
     "v8_version",
 ]

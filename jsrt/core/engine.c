@@ -12,6 +12,7 @@
 #include "bell.h"
 #include "bridge.h"
 #include "error.h"
+#include "stats.h"
 #include "to_py.h"
 
 int jsrt_unusable;
@@ -363,6 +364,7 @@ jsrt_engine_discard(EngineObject *engine)
     jsrt_state_t *state = engine->state;
     jsrt_bridge_stop(engine);
     jsrt_watch_stop(&engine->watch);
+    jsrt_stats_keep(engine);
     grave_t grave = {
         .isolate = engine->isolate,
         .loop = engine->loop,

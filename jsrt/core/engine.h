@@ -39,11 +39,13 @@ typedef struct jsrt_engine {
     uv_timer_t *tick;        /* owned, on an own loop: bounds a blocking wait; not referenced */
     int own_loop, pinned;
     int ready, condemned, closed;
-    int in_callback;    /* V8 called us back: nobody may enter */
-    pthread_t thread;   /* who entered last; of a pinned engine: its home */
-    unsigned boot;      /* how often it booted */
-    Py_ssize_t applied; /* how many of the context's sources this isolate has run */
-    Py_ssize_t waiting; /* threads that wait to enter */
+    int in_callback;     /* V8 called us back: nobody may enter */
+    pthread_t thread;    /* who entered last; of a pinned engine: its home */
+    unsigned boot;       /* how often it booted */
+    Py_ssize_t applied;  /* how many of the context's sources this isolate has run */
+    Py_ssize_t waiting;  /* threads that wait to enter */
+    uint64_t looks;      /* entries of stats.c, which are no calls */
+    uint64_t past_calls; /* of its calls those in state->past_calls */
     struct jsrt_engine *next, *previous; /* state->engines, while booted */
     jsrt_watch_t watch;
 

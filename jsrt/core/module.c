@@ -10,6 +10,7 @@
 
 #include "error.h"
 #include "function.h"
+#include "stats.h"
 #include "to_js.h"
 
 #ifndef JSRT_SHARE_DIR
@@ -56,6 +57,11 @@ static PyMethodDef module_methods[] = {
     {"_loop_closing", loop_closing, METH_O,
      PyDoc_STR("_loop_closing($module, loop, /)\n--\n\n"
                "Frees the engines that live on an event loop which is about to close.")},
+    {"statistics", jsrt_stats, METH_NOARGS,
+     PyDoc_STR(
+         "statistics($module, /)\n--\n\n"
+         "calls into JavaScript so far and isolates, of the whole process; and, in bytes, the\n"
+         "heaps of this thread's isolates that no call is in: heap_used, heap_total, external.")},
     {"_start", start, METH_NOARGS,
      PyDoc_STR("_start($module, /)\n--\n\nStarts V8's threads now instead of at first use.")},
     {0},

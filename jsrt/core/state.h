@@ -42,6 +42,7 @@ typedef struct jsrt_state {
     struct jsrt_engine *engines; /* every booted engine, linked by next/previous */
     PyObject *share_dir;         /* str or None: where Node's own JS files were unpacked */
     int exiting;                 /* the exit hook ran: nothing boots any more */
+    uint64_t past_calls;         /* calls of engines while they had earlier isolates */
     Py_ssize_t context_count, function_count, engine_count;
 
     /* Interned names, owned. */
