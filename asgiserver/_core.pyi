@@ -11,6 +11,7 @@ _T = TypeVar("_T")
 stats_layout: tuple[tuple[str, int], ...]
 
 def _debug_counts() -> dict[str, int]: ...
+def release_idle_pages() -> int: ...
 
 class Loop:
     """The C half of asgiserver.loop.Loop."""

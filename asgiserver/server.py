@@ -286,11 +286,15 @@ class Server:
                 ) from None
         if self.owns_process:
             # What exists now lives as long as the process: the collector need not look at it. And
-            # what Node's start has left behind goes now, not in some request's time: some 5 MB.
+            # what starting has left behind goes now, not in some request's time: some 5 MB of
+            # Node's, and pages of libraries that only starting has touched.
             if self.js is not None and config.js:
                 self.js.collect()
             gc.collect()
             gc.freeze()
+            from ._core import release_idle_pages
+
+            release_idle_pages()
         if self._certificates is not None:
             self._certificates.watch(config.ssl_reload_interval)
         self.started = True

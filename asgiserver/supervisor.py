@@ -37,6 +37,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import handover, js, tls
+from ._core import release_idle_pages
 from .config import STARTUP_FAILURE, Config, StartupError
 from .logs import paint
 from .reload import Watcher, forget_bytecode
@@ -198,6 +199,8 @@ class Supervisor:
         # The children's collections would otherwise touch, and so copy, the shared objects.
         gc.collect()
         gc.freeze()
+        # What the dynamic linker has read of the libraries; nothing runs here any more but waiting.
+        release_idle_pages()
         self._lifeline = os.pipe()
 
     def _take_signals(self) -> tuple[int, dict[int, Any]]:

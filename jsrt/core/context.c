@@ -10,11 +10,12 @@
 
 #include <structmember.h>
 
+#include "arguments.h"
 #include "bridge.h"
 #include "error.h"
 #include "function.h"
+#include "json.h"
 #include "promise.h"
-#include "to_js.h"
 
 #define MEGABYTE 1048576.0
 
@@ -177,10 +178,15 @@ loop_for(ContextObject *context)
     return loop;
 }
 
-static PyObject *
-call_converted(ContextObject *context, PyObject *name, jsrt_args_t *args, PyObject *loop)
+PyObject *
+jsrt_context_call(ContextObject *context, PyObject *name, jsrt_args_t *args, jsv8_want_t want,
+                  PyObject *loop)
 {
     Py_ssize_t length;
+    if (!PyUnicode_Check(name)) {
+        PyErr_Format(PyExc_TypeError, "name must be a str, not %.200s", Py_TYPE(name)->tp_name);
+        return NULL;
+    }
     const char *text = PyUnicode_AsUTF8AndSize(name, &length);
     if (text == NULL) {
         return NULL;
@@ -193,7 +199,7 @@ call_converted(ContextObject *context, PyObject *name, jsrt_args_t *args, PyObje
     jsv8_error_t error = {0};
     jsrt_context_put_gil_down(context, engine);
     jsv8_status_t status = jsv8_call_named(engine->isolate, text, (size_t)length, args->count,
-                                           args->values, JSV8_SETTLE, &result, &error);
+                                           args->values, want, &result, &error);
     jsrt_watch_regain(&engine->watch);
     return jsrt_context_finish(context, engine, status, &result, &error, loop);
 }
@@ -204,10 +210,6 @@ call(ContextObject *context, PyObject *name, PyObject *sequence, PyObject *loop)
     enum { HELD = 8 };
     PyObject *held[HELD], **items = held;
     size_t count = 0;
-    if (!PyUnicode_Check(name)) {
-        PyErr_Format(PyExc_TypeError, "name must be a str, not %.200s", Py_TYPE(name)->tp_name);
-        return NULL;
-    }
     if (sequence != NULL && !PyList_Check(sequence) && !PyTuple_Check(sequence)) {
         PyErr_Format(PyExc_TypeError, "args must be a list or a tuple, not %.200s",
                      Py_TYPE(sequence)->tp_name);
@@ -231,7 +233,7 @@ call(ContextObject *context, PyObject *name, PyObject *sequence, PyObject *loop)
     jsrt_args_t args;
     jsrt_args_init(&args, context->state);
     if (jsrt_args_convert(&args, items, count) == 0) {
-        out = call_converted(context, name, &args, loop);
+        out = jsrt_context_call(context, name, &args, JSV8_SETTLE, loop);
     }
     jsrt_args_release(&args);
     for (size_t i = 0; i < count; i++) {
@@ -243,43 +245,6 @@ call(ContextObject *context, PyObject *name, PyObject *sequence, PyObject *loop)
     return out;
 }
 
-/* (first, second=None) by position or keyword, for all methods here: it is faster than
- * PyArg_ParseTuple and they are alike. second may be NULL in the result. */
-static int
-parse_two(const char *method, const char *first_name, const char *second_name,
-          PyObject *const *args, Py_ssize_t count, PyObject *keywords, PyObject **first,
-          PyObject **second)
-{
-    *first = count > 0 ? args[0] : NULL;
-    *second = count > 1 ? args[1] : NULL;
-    if (count > 2) {
-        PyErr_Format(PyExc_TypeError, "%s() takes at most 2 arguments (%zd given)", method, count);
-        return -1;
-    }
-    Py_ssize_t named = keywords != NULL ? PyTuple_GET_SIZE(keywords) : 0;
-    for (Py_ssize_t i = 0; i < named; i++) {
-        PyObject *keyword = PyTuple_GET_ITEM(keywords, i);
-        PyObject **slot = NULL;
-        if (PyUnicode_CompareWithASCIIString(keyword, first_name) == 0) {
-            slot = first;
-        } else if (second_name != NULL
-                   && PyUnicode_CompareWithASCIIString(keyword, second_name) == 0) {
-            slot = second;
-        }
-        if (slot == NULL || *slot != NULL) {
-            PyErr_Format(PyExc_TypeError, "%s() got %s argument '%U'", method,
-                         slot == NULL ? "an unexpected keyword" : "multiple values for", keyword);
-            return -1;
-        }
-        *slot = args[count + i];
-    }
-    if (*first == NULL) {
-        PyErr_Format(PyExc_TypeError, "%s() needs the argument '%s'", method, first_name);
-        return -1;
-    }
-    return 0;
-}
-
 #define FAST_METHOD(name)                                                                  \
     static PyObject *name(ContextObject *context, PyObject *const *args, Py_ssize_t count, \
                           PyObject *keywords)
@@ -287,7 +252,7 @@ parse_two(const char *method, const char *first_name, const char *second_name,
 FAST_METHOD(context_call)
 {
     PyObject *name, *sequence;
-    if (parse_two("call", "name", "args", args, count, keywords, &name, &sequence) < 0) {
+    if (jsrt_parse_two("call", "name", "args", args, count, keywords, &name, &sequence) < 0) {
         return NULL;
     }
     return call(context, name, sequence, NULL);
@@ -296,7 +261,7 @@ FAST_METHOD(context_call)
 FAST_METHOD(context_call_async)
 {
     PyObject *name, *sequence;
-    if (parse_two("call_async", "name", "args", args, count, keywords, &name, &sequence) < 0) {
+    if (jsrt_parse_two("call_async", "name", "args", args, count, keywords, &name, &sequence) < 0) {
         return NULL;
     }
     PyObject *loop = loop_for(context);
@@ -304,6 +269,31 @@ FAST_METHOD(context_call_async)
         return NULL;
     }
     PyObject *future = call(context, name, sequence, loop);
+    Py_DECREF(loop);
+    return future;
+}
+
+FAST_METHOD(context_call_json)
+{
+    PyObject *name, *body;
+    if (jsrt_parse_two("call_json", "name", "body", args, count, keywords, &name, &body) < 0) {
+        return NULL;
+    }
+    return jsrt_json_call(context, name, body, NULL);
+}
+
+FAST_METHOD(context_call_json_async)
+{
+    PyObject *name, *body;
+    if (jsrt_parse_two("call_json_async", "name", "body", args, count, keywords, &name, &body)
+        < 0) {
+        return NULL;
+    }
+    PyObject *loop = loop_for(context);
+    if (loop == NULL) {
+        return NULL;
+    }
+    PyObject *future = jsrt_json_call(context, name, body, loop);
     Py_DECREF(loop);
     return future;
 }
@@ -359,7 +349,7 @@ run(ContextObject *context, PyObject *code, PyObject *filename, jsv8_scope_t sco
 FAST_METHOD(context_eval)
 {
     PyObject *code, *filename;
-    if (parse_two("eval", "code", "filename", args, count, keywords, &code, &filename) < 0) {
+    if (jsrt_parse_two("eval", "code", "filename", args, count, keywords, &code, &filename) < 0) {
         return NULL;
     }
     return run(context, code, filename, JSV8_KEEP_SCOPE, NULL);
@@ -368,7 +358,8 @@ FAST_METHOD(context_eval)
 FAST_METHOD(context_eval_async)
 {
     PyObject *code, *filename;
-    if (parse_two("eval_async", "code", "filename", args, count, keywords, &code, &filename) < 0) {
+    if (jsrt_parse_two("eval_async", "code", "filename", args, count, keywords, &code, &filename)
+        < 0) {
         return NULL;
     }
     PyObject *loop = loop_for(context);
@@ -383,7 +374,8 @@ FAST_METHOD(context_eval_async)
 FAST_METHOD(context_evaluate)
 {
     PyObject *code, *filename;
-    if (parse_two("evaluate", "code", "filename", args, count, keywords, &code, &filename) < 0) {
+    if (jsrt_parse_two("evaluate", "code", "filename", args, count, keywords, &code, &filename)
+        < 0) {
         return NULL;
     }
     return run(context, code, filename, JSV8_OWN_SCOPE, NULL);
@@ -451,7 +443,7 @@ compile(ContextObject *context, PyObject *code, PyObject *filename)
 FAST_METHOD(context_compile)
 {
     PyObject *code, *filename;
-    if (parse_two("compile", "code", "filename", args, count, keywords, &code, &filename) < 0
+    if (jsrt_parse_two("compile", "code", "filename", args, count, keywords, &code, &filename) < 0
         || compile(context, code, filename) < 0) {
         return NULL;
     }
@@ -725,6 +717,14 @@ static PyMethodDef context_methods[] = {
     METHOD("call_async", METH_FASTCALL | METH_KEYWORDS, context_call_async,
            "call_async($self, /, name, args=())\n--\n\n"
            "Calls a function now; returns a future of the running event loop for its value."),
+    METHOD(
+        "call_json", METH_FASTCALL | METH_KEYWORDS, context_call_json,
+        "call_json($self, /, name, body=...)\n--\n\n"
+        "As call with one argument, JSON in and JSON out: body is the argument's JSON text (bytes\n"
+        "in UTF-8, or str), the result is the value's JSON text in UTF-8, as bytes."),
+    METHOD("call_json_async", METH_FASTCALL | METH_KEYWORDS, context_call_json_async,
+           "call_json_async($self, /, name, body=...)\n--\n\n"
+           "As call_json; returns a future of the running event loop."),
     METHOD("compile", METH_FASTCALL | METH_KEYWORDS, context_compile,
            "compile($self, /, code, filename=None)\n--\n\n"
            "Runs code in the global scope and keeps it for every engine of this context."),

@@ -13,6 +13,7 @@
 
 #include "engine.h"
 #include "pool.h"
+#include "to_js.h"
 
 typedef struct {
     PyObject *code;     /* owned: str */
@@ -39,6 +40,10 @@ EngineObject *jsrt_context_enter_slowly(ContextObject *context);
  * make a future on for a promise that waits. Leaves the engine. */
 PyObject *jsrt_context_finish(ContextObject *context, EngineObject *engine, jsv8_status_t status,
                               jsv8_value_t *result, jsv8_error_t *error, PyObject *loop);
+/* Calls the function of that name with what args holds. loop: as above. Returns: new, or NULL with
+ * an exception. */
+PyObject *jsrt_context_call(ContextObject *context, PyObject *name, jsrt_args_t *args,
+                            jsv8_want_t want, PyObject *loop);
 void jsrt_context_leave(ContextObject *context, EngineObject *engine);
 
 static inline EngineObject *

@@ -55,6 +55,7 @@ struct Rejection; /* promise.cc */
 struct Settling {
     jsv8_settled_t on_settled;
     void *user;
+    jsv8_want_t want;
     v8::Global<v8::Promise> promise;
 };
 struct ErrorTexts; /* exception.hh */

@@ -59,7 +59,7 @@ typedef enum {
     JSV8_BYTES,       /* u.text: in: becomes a Uint8Array; out: ArrayBuffer or any view */
     JSV8_BIGINT,      /* u.bigint: little-endian 64-bit words of the magnitude */
     JSV8_DATE,        /* u.number: milliseconds since the epoch, may be NaN */
-    JSV8_JSON_LATIN1, /* in only, u.text: JSON text to parse */
+    JSV8_JSON_LATIN1, /* in only, u.text: JSON text to parse; JSV8_CONVERSION if it is not */
     JSV8_JSON_UTF16,  /* in only */
     JSV8_WIRE,        /* u.text: a value in V8's serialization format (see wire.h) */
     JSV8_REF          /* u.ref: in: borrowed; out: owned by the caller (jsv8_ref_free) */
@@ -171,11 +171,13 @@ typedef enum {
 } jsv8_scope_t;
 /* How a result is delivered; an ordinary value is delivered alike in each. */
 typedef enum {
-    JSV8_SETTLE = 0, /* a promise: microtasks are drained, its value or error delivered;
+    JSV8_SETTLE = 0,  /* a promise: microtasks are drained, its value or error delivered;
                           JSV8_PENDING where it still waits */
-    JSV8_RAW = 1,    /* a promise is not looked at: JSV8_REF. Functions, symbols, proxies and
+    JSV8_RAW = 1,     /* a promise is not looked at: JSV8_REF. Functions, symbols, proxies and
                           class instances also come as JSV8_REF, not as JSV8_CONVERSION */
-    JSV8_DISCARD = 2 /* the value is not converted: JSV8_UNDEFINED */
+    JSV8_DISCARD = 2, /* the value is not converted: JSV8_UNDEFINED */
+    JSV8_JSON = 3     /* as JSV8_SETTLE, but the value comes as its JSON text in UTF-8, JSV8_BYTES;
+                          the promise of JSV8_PENDING remembers */
 } jsv8_want_t;
 
 /* source: JSV8_LATIN1 or JSV8_UTF16. filename: UTF-8. */

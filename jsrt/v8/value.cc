@@ -44,6 +44,7 @@
 
 #include <string>
 
+#include "json.hh"
 #include "limit.hh"
 #include "pack.hh"
 #include "text.hh"
@@ -101,6 +102,7 @@ make_ref(jsv8_isolate *iso, v8::Local<v8::Value> value)
     ref->isolate = iso;
     ref->value.Reset(iso->v8, value);
     ref->callable = value->IsFunction();
+    ref->want = JSV8_SETTLE;
     Registry guard;
     ref->next = iso->refs;
     if (ref->next != nullptr) {
@@ -179,18 +181,6 @@ read_wire(jsv8_isolate *iso, Entry &entry, const jsv8_value_t *in, v8::Local<v8:
                                  in->u.text.length);
     if (reader.ReadHeader(entry.context()).FromMaybe(false)
         && reader.ReadValue(entry.context()).ToLocal(out)) {
-        return JSV8_OK;
-    }
-    jsv8_status_t status = caught_status(iso, entry, caught, error);
-    return status == JSV8_EXCEPTION ? JSV8_CONVERSION : status;
-}
-
-jsv8_status_t
-read_json(jsv8_isolate *iso, Entry &entry, v8::Local<v8::String> text, v8::Local<v8::Value> *out,
-          jsv8_error_t *error)
-{
-    v8::TryCatch caught(iso->v8);
-    if (v8::JSON::Parse(entry.context(), text).ToLocal(out)) {
         return JSV8_OK;
     }
     jsv8_status_t status = caught_status(iso, entry, caught, error);
@@ -318,7 +308,7 @@ to_v8(jsv8_isolate *iso, Entry &entry, const jsv8_value_t *in, v8::Local<v8::Val
         *out = text;
         return JSV8_OK;
     }
-    return read_json(iso, entry, text, out, error);
+    return json_to_v8(iso, entry, text, out, error);
 }
 
 /* ---- out ----------------------------------------------------------------------------------- */
@@ -641,6 +631,9 @@ from_v8(jsv8_isolate *iso, Entry &entry, v8::Local<v8::Value> value, jsv8_want_t
     if (want == JSV8_DISCARD) {
         out->tag = JSV8_UNDEFINED;
         return JSV8_OK;
+    }
+    if (want == JSV8_JSON) {
+        return json_from_v8(iso, entry, value, out, error);
     }
     int done = direct_from_v8(iso, value, out);
     if (__builtin_expect(done == 1, 1)) {
