@@ -30,6 +30,7 @@ class Handover:
 
     Args:
         sockets: what is handed over.
+        variables: to be added to the new process's environment.
         stats: the sockets of the stats port, handed over too.
 
     Attributes:
@@ -40,9 +41,15 @@ class Handover:
         OSError: the process cannot be started.
     """
 
-    def __init__(self, sockets: list[socket.socket], stats: Sequence[socket.socket] = ()) -> None:
+    def __init__(
+        self,
+        sockets: list[socket.socket],
+        variables: dict[str, str],
+        stats: Sequence[socket.socket] = (),
+    ) -> None:
         self.pipe, write = os.pipe()
         descriptors = [sock.fileno() for sock in sockets] + [write]
+        environment = {**os.environ, **variables, VARIABLE: ",".join(map(str, descriptors))}
         environment = {**os.environ, VARIABLE: ",".join(map(str, descriptors))}
         if stats:
             extra = [sock.fileno() for sock in stats]
@@ -101,13 +108,16 @@ def _adopt(descriptors: list[int]) -> list[socket.socket]:
     return sockets
 
 
-def accept() -> None:
-    """This process serves: the older one may stop."""
+def accept() -> bool:
+    """This process serves: the older one may stop. Returns whether there is one."""
     global _pipe
-    if _pipe >= 0:
-        descriptor, _pipe = _pipe, -1
-        try:
-            os.write(descriptor, READY)
-        except OSError:
-            pass  # It has ended in the meantime.
+    if _pipe < 0:
+        return False
+    descriptor, _pipe = _pipe, -1
+    try:
+        os.write(descriptor, READY)
+        return True
+    except OSError:
+        return False  # It has ended in the meantime.
+    finally:
         os.close(descriptor)

@@ -30,8 +30,9 @@ from collections.abc import Awaitable, Callable, Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
-from . import handover, js, tls
-from .config import STARTUP_FAILURE, Config, StartupError, address_text
+from . import binds, handover, js, systemd, tls
+from .binds import address_text
+from .config import STARTUP_FAILURE, Config, StartupError
 from .lifespan import Lifespan
 from .logs import LOG_LEVELS, AccessLog, paint
 from .reload import has_loaded, run_apart
@@ -143,7 +144,9 @@ class Server:
         self._changed: asyncio.Event | None = None
         self._captured: list[int] = []
         self._first_signal = float("-inf")
-        self._unlink: tuple[str, int] | None = None
+        self._unlink: list[tuple[str, int]] = []
+        self._notifier = systemd.Notifier()
+        self._ping_timer: asyncio.TimerHandle | None = None
         self.loads: tuple[mmap.mmap, int] | None = None
         self.record: memoryview | None = None
         self._stats: StatsThread | None = None
@@ -261,6 +264,8 @@ class Server:
             StartupError: something keeps the server from starting.
         """
         config = self.config
+        if self.owns_process and sockets is None:
+            self._notifier = systemd.Notifier.take()
         bound = list(sockets) if sockets is not None else self._bind()
         self.servers = [Listening(sock) for sock in bound]
         self._begin_stats()
@@ -303,11 +308,27 @@ class Server:
         self.announce()
 
     def announce(self) -> None:
-        """Logs where the server can be reached."""
-        log_addresses(self.config, [sock for server in self.servers for sock in server.sockets])
+        """Logs where the server can be reached, and tells the service manager."""
+        log_addresses(self.config, self._listening())
         if self._stats is not None:
             self._stats.port.announce()
         handover.accept()
+        self._notifier.ready(self._status())
+        self._ping()
+
+    def _listening(self) -> list[socket.socket]:
+        return [sock for server in self.servers for sock in server.sockets]
+
+    def _status(self) -> str:
+        return "Serving on " + ", ".join(binds.addresses(self._listening(), self.config.is_ssl))
+
+    def _ping(self) -> None:
+        """Pings the service manager whenever that is due: as long as the loop turns."""
+        self._notifier.ping(healthy=True)
+        if self._notifier.ping_at != systemd.NEVER:
+            assert self._loop is not None
+            left = self._notifier.ping_at - time.monotonic()
+            self._ping_timer = self._loop.call_later(max(left, 0), self._ping)
 
     async def main_loop(self) -> None:
         """Returns when should_exit is set; calls callback_notify every timeout_notify seconds."""
@@ -328,6 +349,9 @@ class Server:
         """Stops listening, lets requests finish, runs lifespan shutdown, closes the context."""
         limit = self.config.timeout_graceful_shutdown
         deadline = None if limit is None else time.monotonic() + limit
+        self._notifier.stopping()
+        if self._ping_timer is not None:
+            self._ping_timer.cancel()
         if self._certificates is not None:
             self._certificates.stop()
         if self._stats is not None:
@@ -402,7 +426,9 @@ class Server:
 
     def _reload_certificates(self) -> None:
         if self._certificates is not None:
+            self._notifier.reloading("Reading the certificates again")
             self._certificates.reload()
+            self._notifier.ready(self._status())
 
     def _raise_captured(self) -> None:
         """Signals that stopped the server take their ordinary effect, now that it has stopped."""
@@ -448,6 +474,7 @@ class Server:
             "access_log": access_log(config),
             "error_log": log_error,
             "proxy_headers": config.proxy_headers,
+            "proxy_protocol": config.proxy_protocol,
             "forwarded_allow_ips": config.forwarded_allow_ips,
             "forwarded_header": config.forwarded_header,
             "debug": logger.isEnabledFor(logging.DEBUG),
@@ -458,6 +485,7 @@ class Server:
             "max_chunk_extra": config.limit_chunk_extensions,
             "limit_connections_per_client": config.limit_connections_per_client,
             "max_body_bytes": config.limit_body_bytes,
+            "limit_min_rate": config.limit_min_rate,
             "timeout_header": float(config.timeout_header),
             "timeout_body": float(config.timeout_body),
             "timeout_write": float(config.timeout_write),
@@ -499,14 +527,13 @@ class Server:
 
     def _bind(self) -> list[socket.socket]:
         sockets = self.config.bind_sockets()
-        if self.config.uds is not None:
-            self._unlink = (self.config.uds, os.stat(self.config.uds).st_ino)
+        self._unlink = binds.socket_files(self.config)
         return sockets
 
     def _unlink_socket(self) -> None:
-        unlink, self._unlink = self._unlink, None
-        if unlink is not None:
-            unlink_unix_socket(*unlink)
+        unlink, self._unlink = self._unlink, []
+        for path, inode in unlink:
+            unlink_unix_socket(path, inode)
 
     async def _unless_stopped(self, awaitable: Awaitable[None]) -> bool:
         """Awaits, unless should_exit is set first: then cancels it. Whether it has ended."""
@@ -559,16 +586,8 @@ def _our_running_loop() -> asyncio.AbstractEventLoop:
 
 def log_addresses(config: Config, sockets: list[socket.socket]) -> None:
     """One line per listening socket, as uvicorn words it."""
-    for sock in sockets:
-        address = sock.getsockname()
-        if config.uds is not None:
-            where, color = f"unix socket {config.uds}", f"unix socket {paint(config.uds, '1')}"
-        elif isinstance(address, tuple):
-            where = f"{'https' if config.is_ssl else 'http'}://{address_text(address)}"
-            color = paint(where, "1")
-        else:
-            where = f"socket {address_text(address)}"
-            color = f"socket {paint(address_text(address), '1')}"
+    for where in binds.addresses(sockets, config.is_ssl):
+        color = paint(where, "1")
         logger.info(
             f"casgi running on {where} (Press CTRL+C to quit)",
             extra={"color_message": f"casgi running on {color} (Press CTRL+C to quit)"},

@@ -30,6 +30,7 @@ class Worker:
         escalation: signals that are still to be sent to it, with their times, the next one last.
         failure: what it said about a failed start.
         retiring: it gets a successor.
+        blocked: … because its loop did not turn.
         line: its line of the pulses' page and of the table of connections.
         stacks: descriptor of the file that its threads' stacks are written to.
         watchdog: what was seen of its pulse, where that matters.
@@ -45,6 +46,7 @@ class Worker:
     escalation: list[tuple[float, int]] = field(default_factory=list)
     failure: bytes | None = None
     retiring: bool = False
+    blocked: bool = False
     line: int | None = None
     stacks: int = -1
     watchdog: Watchdog | None = None

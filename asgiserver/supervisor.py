@@ -36,14 +36,14 @@ import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from . import handover, js, tls
+from . import binds, handover, js, systemd, tls
 from ._core import release_idle_pages
 from .config import STARTUP_FAILURE, Config, StartupError
 from .logs import paint
 from .reload import Watcher, forget_bytecode
 from .server import SAME_SIGNAL, flush_output, log_addresses, unlink_unix_socket
 from .slots import Slot, State, Worker
-from .vitals import DUMP_SIGNAL, Pulses, Watchdog, resident_bytes, sleeps
+from .vitals import DUMP_SIGNAL, Pulses, Watchdog, ending, resident_bytes, sleeps
 from .worker import FAILED, LIMIT, READY, Shared, worker_main
 
 if TYPE_CHECKING:
@@ -99,6 +99,7 @@ class Supervisor:
         self._workers: dict[int, Worker] = {}
         self._generation = 0
         self._complete = False
+        self._rolling = False
         self._stopping = False
         self._forced = False
         self._stop_signal_at = float("-inf")
@@ -106,7 +107,8 @@ class Supervisor:
         self._selector: selectors.BaseSelector = selectors.PollSelector()
         self._signal_pipe = (-1, -1)
         self._lifeline = (-1, -1)
-        self._unlink: tuple[str, int] | None = None
+        self._unlink: list[tuple[str, int]] = []
+        self._notifier = systemd.Notifier()
         self._pulses = Pulses()
         self._stats: StatsProcess | None = None
         self._crashes = self._blocked = 0
@@ -138,7 +140,7 @@ class Supervisor:
             if self.config.watched is not None:
                 self._start_watcher()
             if self._stats is not None:
-                self._stats.start(self._fork, self._lifeline[0])
+                self._stats.start(self._fork, self._lifeline[0], self._sockets)
             self._loop()
         finally:
             self._kill_all()
@@ -167,12 +169,12 @@ class Supervisor:
             os.getpid(),
             extra={"color_message": f"Started parent process [{paint('%d', '36')}]"},
         )
+        self._notifier = systemd.Notifier.take()
         if self._given is not None:
             self._sockets = list(self._given)
         else:
             self._sockets = self.config.bind_sockets()
-            if self.config.uds is not None:
-                self._unlink = (self.config.uds, os.stat(self.config.uds).st_ino)
+            self._unlink = binds.socket_files(self.config)
         from . import loop  # noqa: F401  (loads the extension: once, for all workers)
 
         try:
@@ -230,6 +232,7 @@ class Supervisor:
                 self._reload_if_due()
                 self._check_up()
                 self._start_due()
+                self._notifier.ping(self._is_healthy())
             if self._stats is not None:
                 self._show(self._stats)
             if self._stopping and not self._workers:
@@ -246,7 +249,7 @@ class Supervisor:
         if not self._stopping:
             due += [slot.not_before for slot in self._slots if self._wants_start(slot)]
             due += [w.dump_due for w in self._workers.values() if w.dump_due is not None]
-            due.append(self._checkup_at)
+            due += [self._checkup_at, self._notifier.ping_at]
             if self._reload_due is not None:
                 due.append(self._reload_due)
         earliest = min(due, default=NEVER)
@@ -263,6 +266,8 @@ class Supervisor:
             elif number == signal.SIGHUP and not self._stopping:
                 logger.info("Received SIGHUP: replacing the workers one by one")
                 self._generation += 1
+                self._notifier.reloading("Replacing the workers")
+                self._rolling = True
             elif number == signal.SIGTTIN and not self._stopping:
                 self._slots.append(Slot())
                 logger.info("Received SIGTTIN: %d workers", len(self._slots))
@@ -289,6 +294,7 @@ class Supervisor:
     def _stop(self, code: int) -> None:
         self._stopping = True
         self._exit_code = code
+        self._notifier.stopping()
         self._close_sockets()
         for worker in self._workers.values():
             self._drain(worker)
@@ -502,9 +508,26 @@ class Supervisor:
             log_addresses(self.config, self._sockets)
             if self._stats is not None:
                 self._stats.port.announce()
-            handover.accept()
+            if handover.accept():
+                self._notifier.begin()  # The older process tells the service manager the rest.
+            else:
+                self._notifier.ready(self._status())
+        current = [slot.current for slot in self._slots]
+        if self._rolling and all(
+            w is not None and w.generation == self._generation for w in current
+        ):
+            self._rolling = False
+            self._notifier.ready(self._status())
+
+    def _status(self) -> str:
+        where = ", ".join(binds.addresses(self._sockets, self.config.is_ssl))
+        return f"Serving on {where} with {len(self._slots)} worker(s)"
 
     # -- health ---------------------------------------------------------------------------------
+
+    def _is_healthy(self) -> bool:
+        """Whether anybody answers: the service manager is to see to it otherwise."""
+        return any(w.state is State.READY and not w.blocked for w in self._workers.values())
 
     def _needs_checkups(self) -> bool:
         config = self.config
@@ -559,6 +582,7 @@ class Supervisor:
                     blocked,
                 )
                 self._signal(worker, DUMP_SIGNAL)
+                worker.blocked = True
                 worker.dump_due = now + DUMP_TIME
 
     def _on_stacks(self, worker: Worker) -> None:
@@ -593,10 +617,12 @@ class Supervisor:
         flush_output()
         try:
             stats = () if self._stats is None else self._stats.port.sockets
-            self._handover = handover.Handover(self._sockets, stats)
+            environment = self._notifier.environment()
+            self._handover = handover.Handover(self._sockets, environment, stats)
         except OSError as error:
             logger.error("It cannot be started: %s", error)
             return
+        self._notifier.reloading("Starting another process to take over")
         self._selector.register(self._handover.pipe, selectors.EVENT_READ, self._on_handover)
 
     def _on_handover(self) -> None:
@@ -608,13 +634,15 @@ class Supervisor:
             logger.info(
                 "Process [%d] has taken over: workers finish their requests", taken.process.pid
             )
-            self._unlink = None  # The socket file is the new process's.
+            self._notifier.handed_over(taken.process.pid, self._status())
+            self._unlink = []  # The socket files are the new process's.
             if self._stats is not None:
                 self._stats.port.hand_over()
             if not self._stopping:
                 self._stop(0)
         elif not self._stopping:
             logger.error("The process to take over has ended: going on without")
+            self._notifier.ready(self._status())
 
     # -- ends -----------------------------------------------------------------------------------
 
@@ -627,7 +655,7 @@ class Supervisor:
             if pid:
                 self._on_death(worker, os.waitstatus_to_exitcode(status))
         if self._stats is not None:
-            self._stats.revive(self._fork, self._lifeline[0])
+            self._stats.revive(self._fork, self._lifeline[0], self._sockets)
 
     def _on_death(self, worker: Worker, code: int) -> None:
         while worker.channel >= 0:  # Its last words; the pipe ends as the process has.
@@ -680,6 +708,8 @@ class Supervisor:
             return
         delay = slot.back_off()
         logger.error("%s\nA worker could not start: trying again in %g s", text, delay)
+        if self._rolling:
+            self._notifier.ready("A worker could not start; those of before serve")
 
     def _drain(self, worker: Worker) -> None:
         if worker.state is State.DRAINING:
@@ -713,9 +743,9 @@ class Supervisor:
     def _close_sockets(self) -> None:
         for sock in self._sockets:
             sock.close()
-        unlink, self._unlink = self._unlink, None
-        if unlink is not None:
-            unlink_unix_socket(*unlink)
+        unlink, self._unlink = self._unlink, []
+        for path, inode in unlink:
+            unlink_unix_socket(path, inode)
 
     @staticmethod
     def _readable(fd: int) -> bool:
@@ -740,13 +770,3 @@ def _no_action(number: int, frame: object) -> None:
 
 def _exit_at_once(number: int, frame: object) -> None:
     os._exit(1)
-
-
-def ending(code: int) -> str:
-    """How a process ended, in words, from its exit code (negative: a signal)."""
-    if code < 0:
-        try:
-            return f"was killed by {signal.Signals(-code).name}"
-        except ValueError:
-            return f"was killed by signal {-code}"
-    return f"exited with code {code}"

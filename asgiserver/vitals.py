@@ -134,3 +134,13 @@ def resident_bytes(pid: int) -> int:
             return int(file.read().split()[1]) * _PAGE
     except (OSError, IndexError):
         return 0
+
+
+def ending(code: int) -> str:
+    """How a process ended, in words, from its exit code (negative: a signal)."""
+    if code < 0:
+        try:
+            return f"was killed by {signal.Signals(-code).name}"
+        except ValueError:
+            return f"was killed by signal {-code}"
+    return f"exited with code {code}"

@@ -26,6 +26,7 @@ import weakref
 from collections.abc import Iterator
 from typing import Any, NamedTuple, NoReturn
 
+from . import binds
 from .config import STARTUP_FAILURE, Config, StartupError
 from .server import Server, flush_output
 from .vitals import DUMP_SIGNAL
@@ -82,6 +83,11 @@ class WorkerServer(Server):
         with asyncio.Runner(loop_factory=self.config.new_event_loop) as runner:
             runner.run(self._serve_and_clean_up(sockets))
         return STARTUP_FAILURE if self.startup_error is not None else 0
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        if self.config.reuse_port and sockets is not None:
+            sockets = binds.own_copies(sockets)
+        await super().startup(sockets=sockets)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

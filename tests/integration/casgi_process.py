@@ -135,7 +135,7 @@ class Casgi:
 @contextlib.contextmanager
 def casgi(*arguments: str, **options) -> Iterator[Casgi]:
     """A Casgi on a free port, killed with its whole session at the end."""
-    if not {"--uds", "--fd", "--port"} & set(arguments) and "command" not in options:
+    if not {"--uds", "--fd", "--port", "--bind"} & set(arguments) and "command" not in options:
         arguments = (*arguments, "--port", "0")
     server = Casgi(*arguments, **options)
     try:

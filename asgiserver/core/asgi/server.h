@@ -131,8 +131,9 @@ typedef struct asgi_server {
     PyObject *extensions_v10;  /* … in the other one */
     PyObject *ws_scope;        /* owned dicts: the same for WebSockets */
     PyObject *ws_asgi;
-    PyObject *tls;             /* owned TLSObject, or NULL: no TLS */
-    PyObject *root_path;       /* owned str */
+    PyObject *local;     /* owned: the last connection's own end as the scope shows it, or NULL */
+    PyObject *tls;       /* owned TLSObject, or NULL: no TLS */
+    PyObject *root_path; /* owned str */
     PyObject *root_path_bytes; /* owned bytes */
 
     asgi_link_t listeners; /* asgi_listener_t.link */
@@ -161,12 +162,15 @@ typedef struct asgi_server {
     Py_ssize_t limit_max_requests; /* -1: none */
     uint32_t max_header_bytes, max_line_bytes, max_header_count, max_chunk_extra;
     uint64_t max_body_bytes;
+    uint64_t min_rate; /* bytes a second below which a client makes no progress */
     size_t ws_max_size, ws_max_queue;
     bool ws_deflate; /* permessage-deflate where the client offers it */
     int backlog;
+    struct sockaddr_storage local_address; /* what `local` was made from */
     bool draining;
     bool at_close_queued;
     bool proxy_headers;    /* trusted peers may name their clients */
+    bool proxy_protocol;   /* … and introduce each connection by a header in front of it */
     bool forwarded_header; /* … by Forwarded rather than X-Forwarded-* */
     asgi_trust_t trust;
     bool debug; /* http.response.debug is logged */
