@@ -140,7 +140,7 @@ class Supervisor:
             if self.config.watched is not None:
                 self._start_watcher()
             if self._stats is not None:
-                self._stats.start(self._fork, self._lifeline[0])
+                self._stats.start(self._fork, self._lifeline[0], self._sockets)
             self._loop()
         finally:
             self._kill_all()
@@ -617,7 +617,8 @@ class Supervisor:
         flush_output()
         try:
             stats = () if self._stats is None else self._stats.port.sockets
-            self._handover = handover.Handover(self._sockets, self._notifier.environment(), stats)
+            environment = self._notifier.environment()
+            self._handover = handover.Handover(self._sockets, environment, stats)
         except OSError as error:
             logger.error("It cannot be started: %s", error)
             return
@@ -654,7 +655,7 @@ class Supervisor:
             if pid:
                 self._on_death(worker, os.waitstatus_to_exitcode(status))
         if self._stats is not None:
-            self._stats.revive(self._fork, self._lifeline[0])
+            self._stats.revive(self._fork, self._lifeline[0], self._sockets)
 
     def _on_death(self, worker: Worker, code: int) -> None:
         while worker.channel >= 0:  # Its last words; the pipe ends as the process has.

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .. import handover
-from ..binds import address_text, bind_tcp, bind_unix
+from ..binds import Tcp, Unix, address_text, bind
 from ..vitals import Pulses
 from .address import parse_address
 from .record import STATES, Board, micros
@@ -67,9 +67,9 @@ class Port:
         if inherited:
             self.sockets = inherited
         elif isinstance(address, str):
-            self.sockets = [bind_unix(address, None)]
+            self.sockets = bind(Unix(address))
         else:
-            self.sockets = bind_tcp(*address, reuse_port=False)
+            self.sockets = bind(Tcp(*address))
         # Who comes before somebody answers, or between two processes, waits in the kernel's queue.
         for sock in self.sockets:
             sock.listen(_BOUNDS["backlog"])
@@ -154,15 +154,23 @@ class StatsProcess:
         self._started_at = 0.0
         self._gone = False
 
-    def start(self, fork: Callable[[Callable[[], NoReturn]], int], lifeline: int) -> None:
+    def start(
+        self,
+        fork: Callable[[Callable[[], NoReturn]], int],
+        lifeline: int,
+        sockets: list[socket.socket],
+    ) -> None:
         """Forks the process, which ends with the supervisor.
 
         Args:
             fork: the supervisor's.
             lifeline: the descriptor whose end tells that the supervisor is gone.
+            sockets: the server's, which are not to stay open in the process.
         """
 
         def body() -> NoReturn:
+            for sock in sockets:
+                sock.close()
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 signal.signal(number, signal.SIG_IGN)
             with asyncio.Runner(loop_factory=self._config.new_event_loop) as runner:
@@ -197,7 +205,12 @@ class StatsProcess:
         self._board.show(workers)
         self._board.put(state=STATES.index(state), wanted=wanted, crashes=crashes, blocked=blocked)
 
-    def revive(self, fork: Callable[[Callable[[], NoReturn]], int], lifeline: int) -> None:
+    def revive(
+        self,
+        fork: Callable[[Callable[[], NoReturn]], int],
+        lifeline: int,
+        sockets: list[socket.socket],
+    ) -> None:
         """Starts the process again where it has died; not for ever where it cannot live."""
         if not self._pid or os.waitpid(self._pid, os.WNOHANG)[0] == 0:
             return
@@ -207,7 +220,7 @@ class StatsProcess:
             self.port.close()
         else:
             logger.error("The stats process has died: starting another one")
-            self.start(fork, lifeline)
+            self.start(fork, lifeline, sockets)
 
     def close_in_worker(self) -> None:
         """A worker does not keep the port open."""

@@ -165,9 +165,19 @@ def test_readiness(workers, tmp_path):
             assert stats.get("/readyz").text == "draining\n"
             assert stats.get("/healthz").status_code == 200
             assert stats.metrics()[("casgi_ready",)] == 0
+            # Nobody but those who serve had the server's socket.
+            stats.until(lambda: refused(server.port))
             release.touch()
             assert sock.recv(1000).startswith(b"HTTP/1.1 200")
         assert server.wait() == (-15 if workers == "1" else 0)
+
+
+def refused(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 5).close()
+    except ConnectionRefusedError:
+        return True
+    return False
 
 
 @MODES
