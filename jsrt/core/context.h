@@ -19,7 +19,7 @@ typedef struct {
     PyObject *filename; /* owned: str */
 } jsrt_source_t;
 
-typedef struct {
+typedef struct jsrt_context {
     PyObject_HEAD
     jsrt_state_t *state; /* borrowed from the module, which the type keeps alive */
     PyObject *weakrefs;
@@ -28,6 +28,8 @@ typedef struct {
     jsrt_source_t *sources; /* owned */
     Py_ssize_t source_count, source_capacity;
     jsrt_pool_t pool;
+    struct jsrt_exposure *exposures; /* expose.c: owned */
+    unsigned long exposed;           /* the last one's number; engines catch up */
 } ContextObject;
 
 extern PyType_Spec jsrt_context_spec;
@@ -39,6 +41,9 @@ EngineObject *jsrt_context_enter_slowly(ContextObject *context);
  * make a future on for a promise that waits. Leaves the engine. */
 PyObject *jsrt_context_finish(ContextObject *context, EngineObject *engine, jsv8_status_t status,
                               jsv8_value_t *result, jsv8_error_t *error, PyObject *loop);
+/* The part of jsrt_context_finish before the leave. */
+PyObject *jsrt_context_result(ContextObject *context, EngineObject *engine, jsv8_status_t status,
+                              jsv8_value_t *result, jsv8_error_t *error, PyObject *loop);
 void jsrt_context_leave(ContextObject *context, EngineObject *engine);
 
 static inline EngineObject *
@@ -46,7 +51,7 @@ jsrt_context_enter(ContextObject *context)
 {
     EngineObject *engine = context->home;
     if (engine->ready && engine->applied == context->source_count
-        && pthread_equal(engine->thread, pthread_self())) {
+        && engine->exposed == context->exposed && pthread_equal(engine->thread, pthread_self())) {
         return jsrt_engine_enter(engine) < 0 ? NULL : engine;
     }
     return jsrt_context_enter_slowly(context);
