@@ -531,6 +531,7 @@ context_close(ContextObject *context, PyObject *unused)
             return NULL;
         }
         jsrt_pool_close(&context->pool);
+        jsrt_expose_clear(context);
     }
     Py_RETURN_NONE;
 }

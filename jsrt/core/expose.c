@@ -95,15 +95,16 @@ fetch_exception(void)
     return value;
 }
 
-/* One that JavaScript must not catch. Steals exception. */
-static void
+/* One that JavaScript must not catch. Returns whether JavaScript is stopped, exception is stolen
+ * then. */
+static int
 stop(EngineObject *engine, jsv8_isolate_t *isolate, PyObject *exception)
 {
     if (jsrt_watch_busy(&engine->watch)) {
         Py_XSETREF(engine->watch.raised, exception);
         engine->watch.stopped = 1;
         jsv8_terminate(isolate);
-        return;
+        return 1;
     }
     /* A callback of casgi's loop, in Node's hands: no call is there to raise it. */
     if (PyErr_GivenExceptionMatches(exception, PyExc_KeyboardInterrupt)) {
@@ -111,7 +112,7 @@ stop(EngineObject *engine, jsv8_isolate_t *isolate, PyObject *exception)
     } else {
         jsrt_bridge_report(engine, exception);
     }
-    Py_DECREF(exception);
+    return 0;
 }
 
 /* Throws the exception that is set into JavaScript. */
@@ -120,8 +121,8 @@ throw_set(EngineObject *engine, jsv8_isolate_t *isolate, jsv8_frame_t *frame)
 {
     PyObject *exception = fetch_exception();
     int ordinary = PyErr_GivenExceptionMatches(exception, PyExc_Exception);
-    if (!ordinary) {
-        stop(engine, isolate, Py_NewRef(exception));
+    if (!ordinary && stop(engine, isolate, exception)) {
+        return;
     }
     exception_t thrown;
     exception_init(&thrown, engine->state, exception, ordinary);

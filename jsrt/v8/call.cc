@@ -80,7 +80,12 @@ global_binding(jsv8_isolate *iso, v8::Local<v8::Context> context, v8::Local<v8::
             && script->Run(context).ToLocal(&value)) {
             return value;
         }
-        if (caught.HasTerminated()) {
+        /* A RangeError says that the stack is full, not that there is no such name. */
+        v8::Local<v8::Value> thrown = caught.Exception();
+        if (caught.HasTerminated()
+            || (!thrown.IsEmpty() && thrown->IsNativeError()
+                && thrown.As<v8::Object>()->GetConstructorName()->StringEquals(
+                    literal(iso->v8, "RangeError")))) {
             return caught.ReThrow(), v8::MaybeLocal<v8::Value>();
         }
         /* Most likely not defined: let the property lookup say so, or throw the same again. */

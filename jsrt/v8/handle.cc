@@ -193,8 +193,11 @@ class Question
 
     bool length(v8::Local<v8::Value> *args, v8::Local<v8::Value> *answer, bool *found)
     {
-        if (!help(kLength, args, 0, answer, found) || (*found && (*answer)->IsUint32())) {
-            return *found;
+        if (!help(kLength, args, 0, answer, found)) {
+            return false;
+        }
+        if (*found && (*answer)->IsUint32()) {
+            return true;
         }
         *found = true;
         if (!keys(answer)) {

@@ -206,7 +206,12 @@ on_native_call(const v8::FunctionCallbackInfo<v8::Value> &info)
         iso->on_call(iso, &frame, hosted->object);
     }
     if (entry.stopped()) {
+        /* V8 would look for it at the next call or turn of a loop, some steps too late: any call
+         * of JavaScript's makes it look now. */
         iso->v8->TerminateExecution();
+        (void)strong(iso->host->make_iterator)
+            ->Call(entry.context(), v8::Undefined(iso->v8), 0, nullptr)
+            .IsEmpty();
     }
 }
 
