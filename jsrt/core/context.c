@@ -19,10 +19,6 @@
 #include "promise.h"
 #include "to_js.h"
 
-#define MEGABYTE 1048576.0
-
-static const char *const profile_names[] = {"bare", "web", "node"};
-
 /* ---- Entering --------------------------------------------------------------------------------- */
 
 static jsv8_status_t
@@ -548,58 +544,6 @@ context_exit(ContextObject *context, PyObject *args)
     return context_close(context, NULL);
 }
 
-/* A number of megabytes as bytes; 0 for None. */
-static int
-parse_heap_limit(PyObject *object, jsv8_profile_t profile, size_t *out)
-{
-    *out = 0;
-    if (object == Py_None) {
-        return 0;
-    }
-    double megabytes = PyFloat_AsDouble(object);
-    if (megabytes == -1 && PyErr_Occurred()) {
-        return -1;
-    }
-    double least = profile == JSV8_PROFILE_BARE ? 4 : 16;
-    if (!(megabytes >= least && megabytes <= 1048576)) {
-        PyErr_Format(PyExc_ValueError, "heap_limit is in MB, %d at least", (int)least);
-        return -1;
-    }
-    *out = (size_t)(megabytes * MEGABYTE);
-    return 0;
-}
-
-static int
-parse_timeout(PyObject *object, double *out)
-{
-    *out = 0;
-    if (object == Py_None) {
-        return 0;
-    }
-    *out = PyFloat_AsDouble(object);
-    if (*out == -1 && PyErr_Occurred()) {
-        return -1;
-    }
-    if (!(*out > 0 && *out < 1e9)) {
-        PyErr_SetString(PyExc_ValueError, "timeout is in seconds, more than 0");
-        return -1;
-    }
-    return 0;
-}
-
-static int
-parse_profile(const char *name, jsv8_profile_t *out)
-{
-    for (int i = 0; i < 3; i++) {
-        if (strcmp(name, profile_names[i]) == 0) {
-            *out = (jsv8_profile_t)i;
-            return 0;
-        }
-    }
-    PyErr_Format(PyExc_ValueError, "profile must be 'bare', 'web' or 'node', not '%s'", name);
-    return -1;
-}
-
 static PyObject *
 context_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
 {
@@ -612,9 +556,9 @@ context_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
     double timeout;
     if (!PyArg_ParseTupleAndKeywords(args, keywords, "|$sOOOn:Context", names, &profile_name,
                                      &heap_limit_object, &timeout_object, &code, &pool)
-        || parse_profile(profile_name, &profile) < 0
-        || parse_heap_limit(heap_limit_object, profile, &heap_limit) < 0
-        || parse_timeout(timeout_object, &timeout) < 0) {
+        || jsrt_parse_profile(profile_name, &profile) < 0
+        || jsrt_parse_heap_limit(heap_limit_object, profile, &heap_limit) < 0
+        || jsrt_parse_timeout(timeout_object, &timeout) < 0) {
         return NULL;
     }
     if (pool < 0 || pool > JSRT_POOL_LARGEST) {
@@ -699,7 +643,7 @@ static PyObject *
 context_repr(ContextObject *context)
 {
     EngineObject *home = context->home;
-    return PyUnicode_FromFormat("<jsrt.Context %s, %s>", profile_names[home->profile],
+    return PyUnicode_FromFormat("<jsrt.Context %s, %s>", jsrt_profile_names[home->profile],
                                 home->closed            ? "closed"
                                 : home->isolate != NULL ? "booted"
                                                         : "not booted yet");
@@ -720,7 +664,7 @@ get_globals(ContextObject *context, void *unused)
 static PyObject *
 get_profile(ContextObject *context, void *unused)
 {
-    return PyUnicode_FromString(profile_names[context->home->profile]);
+    return PyUnicode_FromString(jsrt_profile_names[context->home->profile]);
 }
 
 static PyObject *
@@ -729,7 +673,7 @@ get_heap_limit(ContextObject *context, void *unused)
     if (context->home->heap_limit == 0) {
         Py_RETURN_NONE;
     }
-    return PyFloat_FromDouble((double)context->home->heap_limit / MEGABYTE);
+    return PyFloat_FromDouble((double)context->home->heap_limit / JSRT_MEGABYTE);
 }
 
 static PyObject *

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * parse.h: the arguments of METH_FASTCALL | METH_KEYWORDS methods, faster than PyArg_ParseTuple.
+ * parse.h: the arguments of METH_FASTCALL | METH_KEYWORDS methods, faster than PyArg_ParseTuple,
+ * and the options of a context.
  */
 #ifndef JSRT_PARSE_H
 #define JSRT_PARSE_H
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+
+#include "jsv8.h"
 
 enum { JSRT_PARSE_MOST = 4 };
 
@@ -34,5 +37,17 @@ jsrt_parse(const jsrt_signature_t *signature, PyObject *const *args, Py_ssize_t 
     }
     return jsrt_parse_slowly(signature, args, count, keywords, out);
 }
+
+/* Options of a context. Each returns 0, or -1 with an exception. */
+
+#define JSRT_MEGABYTE 1048576.0
+
+extern const char *const jsrt_profile_names[]; /* by jsv8_profile_t */
+
+/* A number of megabytes as bytes; 0 for None. */
+int jsrt_parse_heap_limit(PyObject *object, jsv8_profile_t profile, size_t *out);
+/* Seconds; 0 for None. */
+int jsrt_parse_timeout(PyObject *object, double *out);
+int jsrt_parse_profile(const char *name, jsv8_profile_t *out);
 
 #endif
