@@ -27,7 +27,7 @@ def hosted() -> int:
     return _jsrt._debug_counts()["hosted"]
 
 
-# ---- functions ------------------------------------------------------------------------------------
+# ---- functions ----------------------------------------------------------------------------------
 
 
 def test_a_function_is_called(ctx):
@@ -129,7 +129,7 @@ def test_bad_arguments_and_results_are_thrown(ctx):
         ctx.eval("f({get a() { throw new Error('from a getter') }})")
 
 
-# ---- exceptions -------------------------------------------------------------------------------------
+# ---- exceptions ---------------------------------------------------------------------------------
 
 
 class Custom(Exception):
@@ -221,7 +221,7 @@ def test_an_exception_with_a_hostile_str(ctx):
         ctx.eval("f()")
 
 
-# ---- nested calls ----------------------------------------------------------------------------------
+# ---- nested calls -------------------------------------------------------------------------------
 
 
 def test_callbacks_call_back(ctx):
@@ -366,7 +366,7 @@ def test_getters_may_call_python_while_a_result_is_taken_out(ctx):
         )
 
 
-# ---- limits -------------------------------------------------------------------------------------------
+# ---- limits -------------------------------------------------------------------------------------
 
 
 def test_the_timeout_covers_nested_calls():
@@ -463,10 +463,11 @@ def test_a_signal_handler_cannot_call_in(ctx):
         ctx.eval("f(); const end = Date.now() + 400; while (Date.now() < end);")
     finally:
         signal.signal(signal.SIGALRM, old)
-    assert seen and "in use by this thread" in seen[0]
+    assert seen
+    assert "in use by this thread" in seen[0]
 
 
-# ---- threads -------------------------------------------------------------------------------------------
+# ---- threads ------------------------------------------------------------------------------------
 
 
 def test_other_threads_wait_while_a_callback_runs(ctx):
@@ -548,7 +549,7 @@ def test_exposures_are_kept_in_order():
     context.close()
 
 
-# ---- async functions -------------------------------------------------------------------------------------
+# ---- async functions ----------------------------------------------------------------------------
 
 
 @LOOPS
@@ -660,7 +661,7 @@ def test_a_callback_of_nodes_timers_on_casgis_loop():
         runner.run(main())
 
 
-# ---- iterators ------------------------------------------------------------------------------------------
+# ---- iterators ----------------------------------------------------------------------------------
 
 
 def test_generators_are_iterators(ctx):
@@ -715,7 +716,7 @@ def test_an_iterator_that_fails(ctx):
         ctx.call("first", [stubborn()])
 
 
-# ---- life ------------------------------------------------------------------------------------------------
+# ---- life ---------------------------------------------------------------------------------------
 
 
 class Thing:
