@@ -15,11 +15,13 @@ from __future__ import annotations
 import asyncio
 import asyncio.coroutines
 import asyncio.events
+import asyncio.sslproto
 import asyncio.unix_events
 import errno
 import logging
 import selectors
 import signal
+import socket
 import sys
 import threading
 import warnings
@@ -97,6 +99,41 @@ class Loop(_core.Loop, _UnixLoop):  # type: ignore[misc]
 
     def _close_self_pipe(self) -> None:
         pass
+
+    # Connections are asyncio's to make, and end in a transport in C.
+
+    def _make_socket_transport(
+        self,
+        sock: socket.socket,
+        protocol: asyncio.BaseProtocol,
+        waiter: asyncio.Future[None] | None = None,
+        *,
+        extra: dict[str, Any] | None = None,
+        server: Any = None,
+    ) -> _core.StreamTransport:
+        self._ensure_fd_no_transport(sock)
+        transport = _core.StreamTransport(self, sock, protocol, waiter, extra, server)
+        self._transports[transport._sock_fd] = transport
+        return transport
+
+    def _make_ssl_transport(
+        self,
+        rawsock: socket.socket,
+        protocol: asyncio.BaseProtocol,
+        sslcontext: Any,
+        waiter: asyncio.Future[None] | None = None,
+        *,
+        server_side: bool = False,
+        server_hostname: str | None = None,
+        extra: dict[str, Any] | None = None,
+        server: Any = None,
+        **timeouts: Any,
+    ) -> Any:
+        ssl_protocol = asyncio.sslproto.SSLProtocol(
+            self, protocol, sslcontext, waiter, server_side, server_hostname, **timeouts
+        )
+        self._make_socket_transport(rawsock, ssl_protocol, extra=extra, server=server)
+        return ssl_protocol._app_transport
 
     def _run_once(self) -> NoReturn:
         raise NotImplementedError("the turn of this loop is in C: run_forever()")

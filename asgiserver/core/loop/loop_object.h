@@ -30,6 +30,10 @@
 #include "loop/signal.h"
 #include "loop/timer.h"
 #include "state.h"
+#include "transport/watch.h"
+
+/* What one read of a transport may bring, as in asyncio. */
+#define ASGI_READ_BUFFER (256 * 1024)
 
 struct LoopObject {
     asgi_loop_head_t head;
@@ -42,6 +46,8 @@ struct LoopObject {
     asgi_timers_t timers;
     asgi_readers_t readers;
     asgi_signals_t signals;
+    asgi_watches_t watches; /* descriptors of transports */
+    char *read_buffer;      /* owned, ASGI_READ_BUFFER bytes; NULL before the first read */
 
     uv_async_t wake;
     uv_idle_t spin;
