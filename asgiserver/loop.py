@@ -34,6 +34,8 @@ __all__ = ["EventLoopPolicy", "Loop", "install", "new_event_loop", "run_loop"]
 
 _T = TypeVar("_T")
 _UnixLoop: Any = asyncio.unix_events._UnixSelectorEventLoop
+# asyncio's own names for the modules `signal` and `sys`: its tests put others in their place.
+_unix: Any = asyncio.unix_events
 
 
 class _NoSelector:
@@ -92,13 +94,14 @@ class Loop(_core.Loop, _UnixLoop):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__(_NoSelector(self))
 
-    # The wake-up is a uv_async: no pair of sockets.
+    # The wake-up is a uv_async, with a descriptor of libuv's: no pair of sockets.
 
     def _make_self_pipe(self) -> None:
         self._ssock = self._csock = None
+        self._internal_fds = 1
 
     def _close_self_pipe(self) -> None:
-        pass
+        self._internal_fds = 0
 
     # Connections are asyncio's to make, and end in a transport in C.
 
@@ -180,7 +183,7 @@ class Loop(_core.Loop, _UnixLoop):  # type: ignore[misc]
             return
         if self._debug:
             logging.getLogger("asyncio").debug("Close %r", self)
-        if sys.is_finalizing():
+        if _unix.sys.is_finalizing():
             if self._signal_handlers:
                 warnings.warn(
                     f"Closing the loop {self!r} on interpreter shutdown stage, "
@@ -198,6 +201,7 @@ class Loop(_core.Loop, _UnixLoop):  # type: ignore[misc]
         if executor is not None:
             self._default_executor = None
             executor.shutdown(wait=False)
+        self._close_self_pipe()
         self._shut()
         self._selector = None
 
@@ -221,9 +225,9 @@ class Loop(_core.Loop, _UnixLoop):  # type: ignore[misc]
                 raise RuntimeError(str(exc))
         self._signal_handlers[sig] = self._make_handle(callback, *args)
         try:
-            signal.signal(sig, _on_signal)
+            _unix.signal.signal(sig, _on_signal)
             # Set SA_RESTART to limit EINTR occurrences.
-            signal.siginterrupt(sig, False)
+            _unix.signal.siginterrupt(sig, False)
         except (ValueError, OSError) as exc:
             del self._signal_handlers[sig]
             if not self._signal_handlers:
@@ -248,9 +252,10 @@ class Loop(_core.Loop, _UnixLoop):  # type: ignore[misc]
             del self._signal_handlers[sig]
         except KeyError:
             return False
-        default = signal.default_int_handler if sig == signal.SIGINT else signal.SIG_DFL
+        module = _unix.signal
+        default = module.default_int_handler if sig == signal.SIGINT else module.SIG_DFL
         try:
-            signal.signal(sig, default)
+            module.signal(sig, default)
         except OSError as exc:
             if exc.errno == errno.EINVAL:
                 raise RuntimeError(f"sig {sig} cannot be caught")

@@ -55,7 +55,7 @@ enum {
     X(format_callback_source) /* asyncio.format_helpers */                                        \
     X(extract_stack)                                                                              \
     X(format_handle)    /* asyncio.base_events */                                                 \
-    X(logger)           /* asyncio.log.logger */                                                  \
+    X(base_events)      /* the module asyncio.base_events */                                      \
     X(getframe)         /* sys._getframe */                                                       \
     X(set_wakeup_fd)    /* signal.set_wakeup_fd */                                                \
     X(BufferedProtocol) /* asyncio.protocols */                                                   \

@@ -111,6 +111,29 @@ asgi_loop_raise_closed(void)
     return -1;
 }
 
+PyObject *
+asgi_loop_log(struct asgi_state *state, const char *level, const char *format, ...)
+{
+    PyObject *logger = PyObject_GetAttrString(state->base_events, "logger");
+    PyObject *method = logger != NULL ? PyObject_GetAttrString(logger, level) : NULL;
+    PyObject *args, *result = NULL;
+    va_list values;
+
+    Py_XDECREF(logger);
+    if (method == NULL) {
+        return NULL;
+    }
+    va_start(values, format);
+    args = Py_VaBuildValue(format, values);
+    va_end(values);
+    if (args != NULL) {
+        result = PyObject_CallObject(method, args);
+        Py_DECREF(args);
+    }
+    Py_DECREF(method);
+    return result;
+}
+
 LoopObject *
 asgi_loop_from(struct asgi_state *state, PyObject *object)
 {

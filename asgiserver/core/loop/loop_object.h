@@ -83,6 +83,8 @@ asgi_loop_on_thread(LoopObject *loop)
 
 /* ---- loop.c ---- */
 int asgi_loop_raise_closed(void);
+/* asyncio.base_events.logger.level(...), arguments as of Py_BuildValue. Returns: new or NULL. */
+PyObject *asgi_loop_log(struct asgi_state *state, const char *level, const char *format, ...);
 
 /* RuntimeError where the loop is closed. Returns 0 or -1. */
 static inline int

@@ -184,7 +184,7 @@ asgi_loop_exec(PyObject *module, struct asgi_state *state)
                < 0
         || import_name(&state->extract_stack, "asyncio.format_helpers", "extract_stack") < 0
         || import_name(&state->format_handle, "asyncio.base_events", "_format_handle") < 0
-        || import_name(&state->logger, "asyncio.log", "logger") < 0
+        || import_name(&state->base_events, "asyncio", "base_events") < 0
         || import_name(&state->getframe, "sys", "_getframe") < 0
         || import_name(&state->set_wakeup_fd, "signal", "set_wakeup_fd") < 0
         || import_name(&state->BufferedProtocol, "asyncio.protocols", "BufferedProtocol") < 0

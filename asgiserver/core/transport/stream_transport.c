@@ -42,9 +42,9 @@ on_ready(PyObject *owner, int events)
         asgi_loop_report(loop, "A transport's context was left");
     }
     if (began != 0 && (double)(uv_hrtime() - began) * 1e-9 >= loop->slow_callback_duration) {
-        PyObject *warned = PyObject_CallMethod(loop->head.state->logger, "warning", "sOd",
-                                               "Executing %r took %.3f seconds", owner,
-                                               (double)(uv_hrtime() - began) * 1e-9);
+        PyObject *warned =
+            asgi_loop_log(loop->head.state, "warning", "sOd", "Executing %r took %.3f seconds",
+                          owner, (double)(uv_hrtime() - began) * 1e-9);
         if (warned == NULL) {
             PyErr_WriteUnraisable(owner);
         }
@@ -332,8 +332,8 @@ tell(StreamTransportObject *transport, PyObject *exception, const char *message)
 
     if (PyErr_GivenExceptionMatches(exception, PyExc_OSError)) {
         if (loop->debug) {
-            PyObject *done = PyObject_CallMethod(loop->head.state->logger, "debug", "sOsO",
-                                                 "%r: %s: %r", transport, message, exception);
+            PyObject *done = asgi_loop_log(loop->head.state, "debug", "sOsO", "%r: %s: %r",
+                                           transport, message, exception);
             if (done == NULL) {
                 PyErr_WriteUnraisable((PyObject *)transport);
             }

@@ -136,8 +136,7 @@ set_reading(StreamTransportObject *transport, int paused, const char *format)
         asgi_stream_transport_update(transport);
     }
     if (transport->loop->debug) {
-        return PyObject_CallMethod(transport->loop->head.state->logger, "debug", "sO", format,
-                                   transport);
+        return asgi_loop_log(transport->loop->head.state, "debug", "sO", format, transport);
     }
     Py_RETURN_NONE;
 }

@@ -185,8 +185,7 @@ count_lost(StreamTransportObject *transport)
 
     if (transport->lost >= LOST_WRITES_LOGGED) {
         struct asgi_state *state = asgi_state_from_module(PyType_GetModule(Py_TYPE(transport)));
-        done =
-            PyObject_CallMethod(state->logger, "warning", "s", "socket.send() raised exception.");
+        done = asgi_loop_log(state, "warning", "(s)", "socket.send() raised exception.");
         if (done == NULL) {
             return -1;
         }
