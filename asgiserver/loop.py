@@ -282,11 +282,17 @@ def install() -> None:
     asyncio.set_event_loop_policy(EventLoopPolicy())
 
 
-def run_loop(main: Coroutine[Any, Any, _T], *, debug: bool | None = None) -> _T:
-    """`asyncio.run(main)` on a casgi loop, whatever the policy.
+def run_loop(
+    main: Coroutine[Any, Any, _T],
+    *,
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] = new_event_loop,
+    debug: bool | None = None,
+) -> _T:
+    """`asyncio.run(main)` on a casgi loop, whatever the policy; as `uvloop.run`.
 
     Args:
         main: the coroutine to run.
+        loop_factory: makes the loop.
         debug: the loop's debug mode; None leaves it to PYTHONASYNCIODEBUG.
 
     Returns:
@@ -297,5 +303,5 @@ def run_loop(main: Coroutine[Any, Any, _T], *, debug: bool | None = None) -> _T:
     """
     if asyncio.events._get_running_loop() is not None:
         raise RuntimeError("run_loop() cannot be called from a running event loop")
-    with asyncio.Runner(loop_factory=new_event_loop, debug=debug) as runner:
+    with asyncio.Runner(loop_factory=loop_factory, debug=debug) as runner:
         return runner.run(main)

@@ -41,13 +41,32 @@ call_flow(StreamTransportObject *transport, PyObject *name, const char *message)
 int
 asgi_stream_transport_maybe_pause(StreamTransportObject *transport)
 {
+    PyObject *context, *exception;
+    int result;
+
     if (transport->queue.size <= transport->high || transport->protocol_paused
         || transport->protocol == NULL) {
         return 0;
     }
     transport->protocol_paused = 1;
-    return call_flow(transport, transport->loop->head.state->str_pause_writing,
-                     "protocol.pause_writing() failed");
+    /* write() is called in anybody's context, perhaps in the transport's own: which cannot be
+     * entered twice, a copy can. */
+    context = PyContext_Copy(transport->context);
+    if (context == NULL || PyContext_Enter(context) < 0) {
+        Py_XDECREF(context);
+        return -1;
+    }
+    result = call_flow(transport, transport->loop->head.state->str_pause_writing,
+                       "protocol.pause_writing() failed");
+    exception = result < 0 ? asgi_exception_take() : NULL;
+    if (PyContext_Exit(context) < 0) {
+        result = -1;
+    }
+    Py_DECREF(context);
+    if (exception != NULL) {
+        asgi_exception_raise(exception);
+    }
+    return result;
 }
 
 static int
