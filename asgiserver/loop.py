@@ -22,6 +22,7 @@ import logging
 import selectors
 import signal
 import socket
+import ssl
 import sys
 import threading
 import warnings
@@ -78,6 +79,36 @@ class _NoSelector:
         )
 
 
+class _TLSProtocol(asyncio.sslproto.SSLProtocol):
+    """asyncio's, with the methods that every message takes in C."""
+
+    max_size = 0  # of the buffer that asyncio would make for each connection
+
+    def __init__(self, loop: Loop, *args: Any, **kwargs: Any) -> None:
+        super().__init__(loop, *args, **kwargs)
+        self.max_size = asyncio.sslproto.SSLProtocol.max_size
+        data = _core.TLSData(
+            loop,
+            self,
+            self._incoming,
+            self._outgoing,
+            asyncio.sslproto.SSLProtocolState.WRAPPED,
+            asyncio.sslproto.SSLAgainErrors,
+            super().buffer_updated,
+            super()._write_appdata,
+        )
+        # The buffer is the loop's, filled and emptied within one call of the transport.
+        self._ssl_buffer = self._ssl_buffer_view = data.view
+        self.get_buffer = data.get_buffer
+        self.buffer_updated = data.buffer_updated
+        self._write_appdata = data.write_appdata
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The end; the cycle of the two objects, too."""
+        super().connection_lost(exc)
+        del self.get_buffer, self.buffer_updated, self._write_appdata
+
+
 def _on_signal(number: int, frame: Any) -> None:
     """Python's side of a signal that the loop hands on; the number comes by the wake-up pipe."""
 
@@ -132,10 +163,61 @@ class Loop(_core.Loop, _UnixLoop):  # type: ignore[misc]
         server: Any = None,
         **timeouts: Any,
     ) -> Any:
-        ssl_protocol = asyncio.sslproto.SSLProtocol(
+        ssl_protocol = _TLSProtocol(
             self, protocol, sslcontext, waiter, server_side, server_hostname, **timeouts
         )
         self._make_socket_transport(rawsock, ssl_protocol, extra=extra, server=server)
+        return ssl_protocol._app_transport
+
+    async def start_tls(
+        self,
+        transport: Any,
+        protocol: asyncio.BaseProtocol,
+        sslcontext: ssl.SSLContext,
+        *,
+        server_side: bool = False,
+        server_hostname: str | None = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+    ) -> Any:
+        """Change a transport to TLS.
+
+        Returns:
+            The transport to use from now on.
+
+        Raises:
+            TypeError: no SSLContext, or a transport that cannot be changed.
+        """
+        if not isinstance(sslcontext, ssl.SSLContext):
+            raise TypeError(
+                f"sslcontext is expected to be an instance of ssl.SSLContext, got {sslcontext!r}"
+            )
+        if not getattr(transport, "_start_tls_compatible", False):
+            raise TypeError(f"transport {transport!r} is not supported by start_tls()")
+        waiter = self.create_future()
+        ssl_protocol = _TLSProtocol(
+            self,
+            protocol,
+            sslcontext,
+            waiter,
+            server_side,
+            server_hostname,
+            ssl_handshake_timeout=ssl_handshake_timeout,
+            ssl_shutdown_timeout=ssl_shutdown_timeout,
+            call_connection_made=False,
+        )
+        # Data that is here already must not come before the protocol has been told.
+        transport.pause_reading()
+        transport.set_protocol(ssl_protocol)
+        made = self.call_soon(ssl_protocol.connection_made, transport)
+        resumed = self.call_soon(transport.resume_reading)
+        try:
+            await waiter
+        except BaseException:
+            transport.close()
+            made.cancel()
+            resumed.cancel()
+            raise
         return ssl_protocol._app_transport
 
     def _run_once(self) -> NoReturn:

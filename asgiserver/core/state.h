@@ -62,6 +62,7 @@ enum {
     X(FlowControlMixin) /* asyncio.transports._FlowControlMixin */                                \
     X(TransportSocket)  /* asyncio.trsock */                                                      \
     X(sendfile_native)  /* asyncio.constants._SendfileMode.TRY_NATIVE */                          \
+    X(tls_names)        /* tuple: see transport/tls_data.c */                                     \
     X(minus_one)        /* -1, the hint of get_buffer() */                                        \
     X(empty_tuple)                                                                                \
     X(debug_kwnames) /* ("debug",) */                                                             \

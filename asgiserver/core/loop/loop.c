@@ -111,6 +111,23 @@ asgi_loop_raise_closed(void)
     return -1;
 }
 
+int
+asgi_loop_buffers(LoopObject *loop)
+{
+    /* On pages of their own: the kernel copies to other places several times slower. */
+    if (loop->read_buffer == NULL) {
+        loop->read_buffer = aligned_alloc(4096, ASGI_READ_BUFFER);
+    }
+    if (loop->plain_buffer == NULL) {
+        loop->plain_buffer = aligned_alloc(4096, ASGI_READ_BUFFER);
+    }
+    if (loop->read_buffer == NULL || loop->plain_buffer == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    return 0;
+}
+
 PyObject *
 asgi_loop_log(struct asgi_state *state, const char *level, const char *format, ...)
 {

@@ -48,6 +48,7 @@ struct LoopObject {
     asgi_signals_t signals;
     asgi_watches_t watches; /* descriptors of transports */
     char *read_buffer;      /* owned, ASGI_READ_BUFFER bytes; NULL before the first read */
+    char *plain_buffer;     /* owned, as large: what TLS has opened */
 
     uv_async_t wake;
     uv_idle_t spin;
@@ -85,6 +86,9 @@ asgi_loop_on_thread(LoopObject *loop)
 int asgi_loop_raise_closed(void);
 /* asyncio.base_events.logger.level(...), arguments as of Py_BuildValue. Returns: new or NULL. */
 PyObject *asgi_loop_log(struct asgi_state *state, const char *level, const char *format, ...);
+
+/* Makes read_buffer and plain_buffer. Returns 0, or -1 with MemoryError. */
+int asgi_loop_buffers(LoopObject *loop);
 
 /* RuntimeError where the loop is closed. Returns 0 or -1. */
 static inline int

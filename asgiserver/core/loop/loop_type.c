@@ -10,6 +10,7 @@
 
 #include "loop/handle.h"
 #include "transport/stream_transport.h"
+#include "transport/tls_data.h"
 
 #include <unistd.h>
 
@@ -98,6 +99,7 @@ loop_dealloc(LoopObject *loop)
     }
     loop_clear(loop);
     free(loop->read_buffer);
+    free(loop->plain_buffer);
     type->tp_free(loop);
     Py_DECREF(type);
 }
@@ -202,7 +204,7 @@ asgi_loop_exec(PyObject *module, struct asgi_state *state)
     Py_DECREF(base);
     if (state->base_create_task == NULL || state->sendfile_native == NULL
         || state->minus_one == NULL || asgi_handle_exec(module, state) < 0
-        || asgi_stream_transport_exec(module, state) < 0) {
+        || asgi_stream_transport_exec(module, state) < 0 || asgi_tls_data_exec(module, state) < 0) {
         return -1;
     }
     state->LoopType = PyType_FromModuleAndSpec(module, &loop_spec, NULL);

@@ -63,12 +63,8 @@ receive(StreamTransportObject *transport)
     ssize_t n;
 
     errno = 0;
-    if (loop->read_buffer == NULL) {
-        /* On a page of its own: the kernel copies to other places several times slower. */
-        loop->read_buffer = aligned_alloc(4096, ASGI_READ_BUFFER);
-        if (loop->read_buffer == NULL) {
-            return PyErr_NoMemory();
-        }
+    if (loop->read_buffer == NULL && asgi_loop_buffers(loop) < 0) {
+        return NULL;
     }
     n = recv(transport->watch->fd, loop->read_buffer, ASGI_READ_BUFFER, 0);
     if (n < 0) {

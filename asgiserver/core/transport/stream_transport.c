@@ -85,6 +85,12 @@ asgi_stream_transport_adopt(StreamTransportObject *transport, PyObject *protocol
     }
     received =
         PyObject_GetAttr(protocol, buffered ? state->str_buffer_updated : state->str_data_received);
+    if (received == NULL && !buffered && PyErr_ExceptionMatches(PyExc_AttributeError)) {
+        /* A buffered protocol that says so by its methods alone, as uvloop takes them. */
+        PyErr_Clear();
+        received = PyObject_GetAttr(protocol, state->str_buffer_updated);
+        buffered = received != NULL;
+    }
     if (received == NULL) {
         if (!PyErr_ExceptionMatches(PyExc_AttributeError)) {
             return -1;
