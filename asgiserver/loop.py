@@ -30,6 +30,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, NoReturn, TypeVar
 
 from . import _core
+from .loop_transports import DatagramTransport, TLSProtocol
 
 __all__ = ["EventLoopPolicy", "Loop", "install", "new_event_loop", "run_loop"]
 
@@ -77,36 +78,6 @@ class _NoSelector:
         raise NotImplementedError(
             "asgiserver's event loop has no selector: use add_reader() and add_writer()"
         )
-
-
-class _TLSProtocol(asyncio.sslproto.SSLProtocol):
-    """asyncio's, with the methods that every message takes in C."""
-
-    max_size = 0  # of the buffer that asyncio would make for each connection
-
-    def __init__(self, loop: Loop, *args: Any, **kwargs: Any) -> None:
-        super().__init__(loop, *args, **kwargs)
-        self.max_size = asyncio.sslproto.SSLProtocol.max_size
-        data = _core.TLSData(
-            loop,
-            self,
-            self._incoming,
-            self._outgoing,
-            asyncio.sslproto.SSLProtocolState.WRAPPED,
-            asyncio.sslproto.SSLAgainErrors,
-            super().buffer_updated,
-            super()._write_appdata,
-        )
-        # The buffer is the loop's, filled and emptied within one call of the transport.
-        self._ssl_buffer = self._ssl_buffer_view = data.view
-        self.get_buffer = data.get_buffer
-        self.buffer_updated = data.buffer_updated
-        self._write_appdata = data.write_appdata
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """The end; the cycle of the two objects, too."""
-        super().connection_lost(exc)
-        del self.get_buffer, self.buffer_updated, self._write_appdata
 
 
 def _on_signal(number: int, frame: Any) -> None:
@@ -163,11 +134,14 @@ class Loop(_core.Loop, _UnixLoop):  # type: ignore[misc]
         server: Any = None,
         **timeouts: Any,
     ) -> Any:
-        ssl_protocol = _TLSProtocol(
+        ssl_protocol = TLSProtocol(
             self, protocol, sslcontext, waiter, server_side, server_hostname, **timeouts
         )
         self._make_socket_transport(rawsock, ssl_protocol, extra=extra, server=server)
         return ssl_protocol._app_transport
+
+    def _make_datagram_transport(self, *args: Any, **kwargs: Any) -> DatagramTransport:
+        return DatagramTransport(self, *args, **kwargs)
 
     async def start_tls(
         self,
@@ -195,7 +169,7 @@ class Loop(_core.Loop, _UnixLoop):  # type: ignore[misc]
         if not getattr(transport, "_start_tls_compatible", False):
             raise TypeError(f"transport {transport!r} is not supported by start_tls()")
         waiter = self.create_future()
-        ssl_protocol = _TLSProtocol(
+        ssl_protocol = TLSProtocol(
             self,
             protocol,
             sslcontext,
