@@ -30,6 +30,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, NoReturn, TypeVar
 
 from . import _core
+from .loop_sockets import SocketOperations
 from .loop_transports import DatagramTransport, TLSProtocol
 
 __all__ = ["EventLoopPolicy", "Loop", "install", "new_event_loop", "run_loop"]
@@ -84,7 +85,7 @@ def _on_signal(number: int, frame: Any) -> None:
     """Python's side of a signal that the loop hands on; the number comes by the wake-up pipe."""
 
 
-class Loop(_core.Loop, _UnixLoop):  # type: ignore[misc]
+class Loop(_core.Loop, SocketOperations):  # type: ignore[misc]
     """An asyncio event loop on libuv.
 
     `uv_loop` is a PyCapsule named "casgi.uv_loop" with the loop's `uv_loop_t *`, for extensions
