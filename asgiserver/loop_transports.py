@@ -133,5 +133,10 @@ class DatagramTransport(asyncio.selector_events._SelectorDatagramTransport):  # 
         self._context = contextvars.copy_context()
         super().__init__(*args, **kwargs)
 
+    def sendto(self, data: Any, addr: Any = None) -> None:
+        """Send a datagram; one that comes after the end is dropped."""
+        if self._sock is not None:
+            super().sendto(data, addr)
+
     def _call_connection_lost(self, exc: Exception | None) -> None:
         self._context.copy().run(super()._call_connection_lost, exc)

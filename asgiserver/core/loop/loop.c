@@ -370,6 +370,13 @@ must_not_block(LoopObject *loop)
 static int
 poll_uv(LoopObject *loop)
 {
+    if (loop->polled_at != 0) {
+        loop->lag_last = uv_hrtime() - loop->polled_at;
+        if (loop->lag_last > loop->lag_max) {
+            loop->lag_max = loop->lag_last;
+        }
+    }
+    loop->polls++;
     run_hooks(loop);
     /* Arming lets cancelled timers go, which may run Python: hence first. */
     if (asgi_timers_arm(loop) || must_not_block(loop)) {
@@ -440,6 +447,8 @@ asgi_loop_run(LoopObject *loop)
             return -1;
         }
         todo = asgi_ready_length(&loop->ready);
+        loop->turns++;
+        loop->callbacks += todo;
         while (todo-- > 0 && loop->fatal == NULL) {
             uintptr_t entry = asgi_ready_pop(&loop->ready);
             ASGI_COUNT(state, ready)--;

@@ -56,6 +56,10 @@ struct LoopObject {
     uint64_t alarm_ms;  /* uv time the alarm is set to; 0: not set */
     uint64_t polled_at; /* uv_hrtime() after the last poll; 0: poll at once */
 
+    /* Since the loop was made; for stats(). */
+    uint64_t turns, callbacks, polls;
+    uint64_t lag_last, lag_max; /* nanoseconds from the end of a poll to the next */
+
     unsigned long thread_id; /* of the thread in run_forever; 0: none */
     pid_t pid;               /* the process that made it: see asgi_loop_shut */
     int uv_open;             /* own uv handles whose close callback has not run */

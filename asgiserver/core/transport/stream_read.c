@@ -11,6 +11,8 @@
 #include <errno.h>
 #include <sys/socket.h>
 
+#define READS_MAX 8 /* in a row, where each has filled its buffer */
+
 /* Nothing was read: why not. */
 static void
 read_failed(StreamTransportObject *transport)
@@ -74,11 +76,13 @@ receive(StreamTransportObject *transport)
     return data;
 }
 
-static void
+/* Returns whether the buffer was filled: there may be more. */
+static int
 read_data(StreamTransportObject *transport)
 {
     PyObject *data = receive(transport);
     PyObject *result;
+    int full;
 
     if (data == NULL) {
         if (PyErr_Occurred()) {
@@ -86,13 +90,14 @@ read_data(StreamTransportObject *transport)
         } else {
             read_failed(transport);
         }
-        return;
+        return 0;
     }
     if (PyBytes_GET_SIZE(data) == 0) {
         Py_DECREF(data);
         read_eof(transport);
-        return;
+        return 0;
     }
+    full = PyBytes_GET_SIZE(data) == ASGI_READ_BUFFER;
     if (transport->received != NULL) {
         PyObject *received = Py_NewRef(transport->received);
         result = PyObject_CallOneArg(received, data);
@@ -105,51 +110,54 @@ read_data(StreamTransportObject *transport)
     if (result == NULL) {
         asgi_stream_transport_failed(transport,
                                      "Fatal error: protocol.data_received() call failed.");
-        return;
+        return 0;
     }
     Py_DECREF(result);
+    return full;
 }
 
-static void
+/* As above. */
+static int
 read_buffer(StreamTransportObject *transport)
 {
     PyObject *received = transport->received;
     PyObject *buffer, *count, *result;
     Py_buffer view;
     ssize_t n;
-    int err;
+    int err, full;
 
     buffer = PyObject_CallOneArg(transport->get_buffer, transport->loop->head.state->minus_one);
     if (buffer == NULL || PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE) < 0) {
         Py_XDECREF(buffer);
         asgi_stream_transport_failed(transport, "Fatal error: protocol.get_buffer() call failed.");
-        return;
+        return 0;
     }
     if (view.len == 0) {
         PyBuffer_Release(&view);
         Py_DECREF(buffer);
         PyErr_SetString(PyExc_RuntimeError, "get_buffer() returned an empty buffer");
         asgi_stream_transport_failed(transport, "Fatal error: protocol.get_buffer() call failed.");
-        return;
+        return 0;
     }
     /* get_buffer() may have closed the transport, or changed the protocol. */
     if (transport->watch == NULL || transport->lost > 0) {
         PyBuffer_Release(&view);
         Py_DECREF(buffer);
-        return;
+        return 0;
     }
     n = recv(transport->watch->fd, view.buf, (size_t)view.len, 0);
     err = errno;
+    full = n == view.len;
     PyBuffer_Release(&view);
     Py_DECREF(buffer);
     if (n < 0) {
         errno = err;
         read_failed(transport);
-        return;
+        return 0;
     }
     if (n == 0) {
         read_eof(transport);
-        return;
+        return 0;
     }
     count = PyLong_FromSsize_t(n);
     Py_INCREF(received);
@@ -159,20 +167,22 @@ read_buffer(StreamTransportObject *transport)
     if (result == NULL) {
         asgi_stream_transport_failed(transport,
                                      "Fatal error: protocol.buffer_updated() call failed.");
-        return;
+        return 0;
     }
     Py_DECREF(result);
+    return full;
 }
 
 void
 asgi_stream_transport_read(StreamTransportObject *transport)
 {
-    if (transport->lost > 0 || transport->closed || transport->watch == NULL) {
-        return;
-    }
-    if (transport->get_buffer != NULL) {
-        read_buffer(transport);
-    } else {
-        read_data(transport);
+    int more = 1;
+
+    for (int i = 0; more && i < READS_MAX; i++) {
+        if (transport->watch == NULL || !(transport->watch->want & UV_READABLE)
+            || transport->lost > 0) {
+            return;
+        }
+        more = transport->get_buffer != NULL ? read_buffer(transport) : read_data(transport);
     }
 }
