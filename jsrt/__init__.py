@@ -11,7 +11,14 @@ Importing loads libnode and starts nothing: V8 boots with the first use of a `Co
 process may import jsrt and fork.
 """
 
-from ._jsrt import Context, Function, node_version, statistics, v8_version
+from ._jsrt import (
+    Context,
+    Function,
+    dump_stacks_on,
+    node_version,
+    statistics,
+    v8_version,
+)
 from .errors import (
     ContextClosed,
     ConversionError,
@@ -34,6 +41,7 @@ __all__ = [
     "JSSyntaxError",
     "PendingPromiseError",
     "Timeout",
+    "dump_stacks_on",
     "node_version",
     "statistics",
     "v8_version",
