@@ -50,7 +50,6 @@ class Handover:
         self.pipe, write = os.pipe()
         descriptors = [sock.fileno() for sock in sockets] + [write]
         environment = {**os.environ, **variables, VARIABLE: ",".join(map(str, descriptors))}
-        environment = {**os.environ, VARIABLE: ",".join(map(str, descriptors))}
         if stats:
             extra = [sock.fileno() for sock in stats]
             environment[STATS_VARIABLE] = ",".join(map(str, extra))

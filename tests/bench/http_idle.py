@@ -5,8 +5,8 @@
 
 Each form starts a server of its own, opens a tenth of the connections so that what is allocated
 once is there, and then the rest, each after one answered request; the growth of the server's
-resident memory is divided by their number. Then nobody says anything for --seconds, and the CPU time
-that the server has used is told. The goals: 2 KiB each, and 0.0 % of a core.
+resident memory is divided by their number. Then nobody says anything for --seconds, and the CPU
+time that the server has used is told. The goals: 2 KiB each, and 0.0 % of a core.
 """
 
 from __future__ import annotations

@@ -6,9 +6,11 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import socket
 import stat
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -21,6 +23,7 @@ MODES = pytest.mark.parametrize(
     "mode", [(), ("--workers", "2"), ("--reload",)], ids=["single", "workers", "reload"]
 )
 IPV6 = socket.has_dualstack_ipv6()
+ACTIVATE = shutil.which("systemd-socket-activate")
 
 
 def get(url: str, uds: str | None = None) -> dict:
@@ -145,3 +148,43 @@ def tcp_sockets(port: int) -> list[str]:
     return [
         line[3] for line in lines if line[1] == f"0100007F:{port:04X}" and line[2][-4:] == "0000"
     ]
+
+
+def program(folder: Path, settings: str) -> Path:
+    """A program that has loaded what it serves, so that the supervisor is another process."""
+    (folder / "web.py").write_text(
+        "async def app(scope, receive, send):\n"
+        "    assert scope['type'] == 'http'\n"
+        "    await send({'type': 'http.response.start', 'status': 200})\n"
+        "    await send({'type': 'http.response.body', 'body': b'here'})\n"
+    )
+    main = folder / "main.py"
+    main.write_text(f"import asgiserver, web\nasgiserver.run('web:app', reload=True, {settings})\n")
+    return main
+
+
+def test_reload_in_a_program_that_was_given_a_socket(tmp_path):
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        main = program(tmp_path, f"fd={sock.fileno()}")
+        command = (sys.executable, "-u", str(main))
+        with casgi(command=command, cwd=tmp_path, pass_fds=(sock.fileno(),)) as server:
+            server.wait_for("Started reloader process")
+            assert server.get().text == "here"
+            assert server.port == sock.getsockname()[1]
+
+
+@pytest.mark.skipif(ACTIVATE is None, reason="systemd-socket-activate is not installed")
+def test_reload_in_a_program_that_systemd_started(tmp_path):
+    path = tmp_path / "s"
+    main = program(tmp_path, "")
+    root = Path(__file__).resolve().parents[2]
+    python_path = os.pathsep.join(p for p in (os.environ.get("PYTHONPATH"), str(root)) if p)
+    command = (ACTIVATE, "--listen", str(path), f"--setenv=PYTHONPATH={python_path}")
+    command += (sys.executable, "-u", str(main))
+    with casgi(command=command, cwd=tmp_path) as server:
+        server.wait_for("Listening on")
+        with httpx.Client(transport=httpx.HTTPTransport(uds=str(path)), timeout=20) as client:
+            assert client.get("http://x").text == "here"
+        server.wait_for("Started reloader process")
+        assert f"casgi running on unix socket {path} " in server.log
