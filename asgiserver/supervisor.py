@@ -617,8 +617,7 @@ class Supervisor:
         flush_output()
         try:
             stats = () if self._stats is None else self._stats.port.sockets
-            environment = self._notifier.environment()
-            self._handover = handover.Handover(self._sockets, environment, stats)
+            self._handover = handover.Handover(self._sockets, self._notifier.environment(), stats)
         except OSError as error:
             logger.error("It cannot be started: %s", error)
             return

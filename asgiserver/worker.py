@@ -95,7 +95,12 @@ class WorkerServer(Server):
         assert loop is not None
         loop._set_pulse(self._pulse)
         # Written by a C signal handler: a blocked thread, or a held GIL, does not prevent it.
-        faulthandler.register(DUMP_SIGNAL, file=self._stacks, all_threads=True)
+        jsrt: Any = sys.modules.get("jsrt")
+        if jsrt is not None:
+            jsrt.dump_stacks_on(DUMP_SIGNAL, self._stacks)
+        faulthandler.register(
+            DUMP_SIGNAL, file=self._stacks, all_threads=True, chain=jsrt is not None
+        )
         loop.add_signal_handler(signal.SIGTERM, self._drain_on_signal)
         loop.add_signal_handler(signal.SIGQUIT, self._force_on_signal)
         loop.add_reader(self._lifeline, self._on_supervisor_gone)

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .. import handover
-from ..binds import Tcp, Unix, address_text, bind
+from ..binds import address_text, bind_tcp, bind_unix
 from ..vitals import Pulses
 from .address import parse_address
 from .record import STATES, Board, micros
@@ -67,9 +67,9 @@ class Port:
         if inherited:
             self.sockets = inherited
         elif isinstance(address, str):
-            self.sockets = bind(Unix(address))
+            self.sockets = [bind_unix(address, None)]
         else:
-            self.sockets = bind(Tcp(*address))
+            self.sockets = bind_tcp(*address, reuse_port=False)
         # Who comes before somebody answers, or between two processes, waits in the kernel's queue.
         for sock in self.sockets:
             sock.listen(_BOUNDS["backlog"])

@@ -8,6 +8,7 @@
 
 #include "dates.h"
 
+#include "dump.h"
 #include "error.h"
 #include "expose.h"
 #include "function.h"
@@ -66,6 +67,9 @@ static PyMethodDef module_methods[] = {
          "statistics($module, /)\n--\n\n"
          "calls into JavaScript so far and isolates, of the whole process; and, in bytes, the\n"
          "heaps of this thread's isolates that no call is in: heap_used, heap_total, external.")},
+    {"dump_stacks_on", jsrt_dump_register, METH_VARARGS,
+     PyDoc_STR("dump_stacks_on($module, signum, fd, /)\n--\n\n"
+               "At this signal, write the JavaScript stacks of running calls to a descriptor.")},
     {"_start", start, METH_NOARGS,
      PyDoc_STR("_start($module, /)\n--\n\nStarts V8's threads now instead of at first use.")},
     {0},

@@ -191,6 +191,9 @@ void jsv8_terminate_cancel(jsv8_isolate_t *isolate);
  * not run JS. It is called at the latest during the next call. [any] */
 void jsv8_interrupt(jsv8_isolate_t *isolate, void (*callback)(jsv8_isolate_t *isolate, void *user),
                     void *user);
+/* In an interrupt: writes the JS stack of the running call as lines of text, as far as they fit.
+ * Returns the bytes written, 0 where no JS is running. */
+size_t jsv8_stack(jsv8_isolate_t *isolate, char *out, size_t capacity);
 
 typedef struct {
     size_t heap_used, heap_total, heap_limit, external, malloced, contexts;

@@ -12,8 +12,16 @@ import trustme
 
 ROOT = Path(__file__).resolve().parents[2]
 CORE = ROOT / "asgiserver" / "core"
-NAMES = ("test_base", "test_http1", "test_http1_out", "test_ws", "test_ws_deflate", "test_tls")
-NAMES += ("test_proxy_protocol", "test_stats")
+NAMES = (
+    "test_base",
+    "test_http1",
+    "test_http1_out",
+    "test_proxy_protocol",
+    "test_stats",
+    "test_ws",
+    "test_ws_deflate",
+    "test_tls",
+)
 TLS = [CORE / "net" / f"{name}.c" for name in ("tls", "tls_context", "tls_tickets")]
 
 
