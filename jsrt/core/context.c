@@ -22,39 +22,20 @@ static const char *const profile_names[] = {"bare", "web", "node"};
 
 /* ---- Entering --------------------------------------------------------------------------------- */
 
-static jsv8_status_t
-run_source(EngineObject *engine, PyObject *code, PyObject *filename, jsv8_scope_t scope,
-           jsv8_want_t want, jsv8_value_t *result, jsv8_error_t *error)
-{
-    jsrt_args_t args;
-    jsv8_value_t source;
-    jsrt_args_init(&args, engine->state);
-    const char *name = PyUnicode_AsUTF8(filename);
-    jsv8_status_t status = JSV8_NO_MEMORY;
-    if (name != NULL && jsrt_text_to_js(&args, code, &source) == 0) {
-        status = jsv8_run(engine->isolate, &source, name, scope, want, result, error);
-        jsrt_watch_regain(&engine->watch);
-    }
-    jsrt_args_release(&args);
-    return status;
-}
-
 /* Runs the sources that the engine has not run yet. Inside. */
 static int
 catch_up(ContextObject *context, EngineObject *engine)
 {
     while (engine->applied < context->source_count) {
-        jsrt_source_t *source = &context->sources[engine->applied];
-        PyObject *code = Py_NewRef(source->code), *filename = Py_NewRef(source->filename);
-        jsv8_value_t result;
+        jsrt_source_t *kept = &context->sources[engine->applied];
+        jsrt_source_t source = {Py_NewRef(kept->code), Py_NewRef(kept->filename),
+                                Py_XNewRef(kept->key)};
         jsv8_error_t error = {0};
-        jsv8_status_t status =
-            run_source(engine, code, filename, JSV8_KEEP_SCOPE, JSV8_DISCARD, &result, &error);
-        if (status != JSV8_OK || engine->watch.raised != NULL) {
+        jsv8_status_t status = jsrt_source_run(engine, &source, &error);
+        if ((status != JSV8_OK || engine->watch.raised != NULL) && !PyErr_Occurred()) {
             jsrt_engine_raise(engine, status, &error);
         }
-        Py_DECREF(code);
-        Py_DECREF(filename);
+        jsrt_source_dispose(&source);
         if (PyErr_Occurred()) {
             return -1;
         }
@@ -389,9 +370,9 @@ FAST_METHOD(context_evaluate)
     return run(context, code, filename, JSV8_OWN_SCOPE, NULL);
 }
 
-/* Keeps a source. Steals both on success. */
+/* Keeps a source. Steals its references on success. */
 static int
-keep_source(ContextObject *context, PyObject *code, PyObject *filename)
+keep_source(ContextObject *context, const jsrt_source_t *source)
 {
     if (context->source_count == context->source_capacity) {
         Py_ssize_t capacity = context->source_capacity ? context->source_capacity * 2 : 4;
@@ -404,7 +385,7 @@ keep_source(ContextObject *context, PyObject *code, PyObject *filename)
         context->sources = grown;
         context->source_capacity = capacity;
     }
-    context->sources[context->source_count++] = (jsrt_source_t){code, filename};
+    context->sources[context->source_count++] = *source;
     return 0;
 }
 
@@ -420,10 +401,9 @@ compile(ContextObject *context, PyObject *code, PyObject *filename)
         return -1;
     }
     int done = -1;
-    jsv8_value_t result;
+    jsrt_source_t source = {Py_NewRef(code), filename, NULL};
     jsv8_error_t error = {0};
-    jsv8_status_t status =
-        run_source(engine, code, filename, JSV8_KEEP_SCOPE, JSV8_DISCARD, &result, &error);
+    jsv8_status_t status = jsrt_source_run(engine, &source, &error);
     if (status != JSV8_OK || engine->watch.raised != NULL) {
         if (!PyErr_Occurred()) {
             jsrt_engine_raise(engine, status, &error);
@@ -431,10 +411,8 @@ compile(ContextObject *context, PyObject *code, PyObject *filename)
     }
     /* While this ran without the GIL another thread may have added a source: this engine is then
      * behind, and will catch up by running the other one; only its own place is certain. */
-    else if (keep_source(context, Py_NewRef(code), Py_NewRef(filename)) < 0) {
-        Py_DECREF(code);
-        Py_DECREF(filename);
-    } else {
+    else if (keep_source(context, &source) == 0) {
+        source = (jsrt_source_t){0};
         done = 0;
         if (engine->applied == context->source_count - 1) {
             engine->applied = context->source_count;
@@ -444,7 +422,7 @@ compile(ContextObject *context, PyObject *code, PyObject *filename)
         jsrt_bridge_after_call(engine);
     }
     jsrt_context_leave(context, engine);
-    Py_DECREF(filename);
+    jsrt_source_dispose(&source);
     return done;
 }
 
@@ -652,8 +630,7 @@ context_dealloc(ContextObject *context)
     Py_CLEAR(context->home);
     PyErr_Restore(error_type, error_value, traceback);
     for (Py_ssize_t i = 0; i < context->source_count; i++) {
-        Py_DECREF(context->sources[i].code);
-        Py_DECREF(context->sources[i].filename);
+        jsrt_source_dispose(&context->sources[i]);
     }
     PyMem_Free(context->sources);
     context->state->context_count--;

@@ -13,11 +13,7 @@
 
 #include "engine.h"
 #include "pool.h"
-
-typedef struct {
-    PyObject *code;     /* owned: str */
-    PyObject *filename; /* owned: str */
-} jsrt_source_t;
+#include "source.h"
 
 typedef struct {
     PyObject_HEAD

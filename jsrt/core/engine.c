@@ -12,6 +12,7 @@
 #include "bell.h"
 #include "bridge.h"
 #include "error.h"
+#include "source.h"
 #include "to_py.h"
 
 int jsrt_unusable;
@@ -362,6 +363,13 @@ jsrt_engine_discard(EngineObject *engine)
     }
     jsrt_state_t *state = engine->state;
     jsrt_bridge_stop(engine);
+    if (engine->scripts != NULL) {
+        if (!jsrt_unusable && !engine->condemned && jsrt_inside == 0 && is_mine(engine)
+            && !jsrt_watch_busy(&engine->watch)) {
+            jsrt_source_renew(engine);
+        }
+        jsrt_source_forget(engine);
+    }
     jsrt_watch_stop(&engine->watch);
     grave_t grave = {
         .isolate = engine->isolate,

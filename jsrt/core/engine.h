@@ -24,6 +24,8 @@
 #include "state.h"
 #include "watch.h"
 
+struct jsrt_script;
+
 typedef struct jsrt_engine {
     PyObject_HEAD
     jsrt_state_t *state; /* borrowed from the module, which the type keeps alive */
@@ -44,6 +46,7 @@ typedef struct jsrt_engine {
     unsigned boot;      /* how often it booted */
     Py_ssize_t applied; /* how many of the context's sources this isolate has run */
     Py_ssize_t waiting; /* threads that wait to enter */
+    struct jsrt_script *scripts; /* owned list: source.c */
     struct jsrt_engine *next, *previous; /* state->engines, while booted */
     jsrt_watch_t watch;
 

@@ -193,6 +193,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->PendingPromiseError);
     Py_VISIT(state->kinds);
     Py_VISIT(state->get_running_loop);
+    Py_VISIT(state->code_store);
     return 0;
 }
 
@@ -213,6 +214,7 @@ module_clear(PyObject *module)
     Py_CLEAR(state->PendingPromiseError);
     Py_CLEAR(state->kinds);
     Py_CLEAR(state->get_running_loop);
+    Py_CLEAR(state->code_store);
     return 0;
 }
 

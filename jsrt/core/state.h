@@ -38,6 +38,8 @@ typedef struct jsrt_state {
     /* bridge.c, promise.c: functions of asyncio, owned, NULL until first used. */
     PyObject *get_running_loop;
 
+    PyObject *code_store; /* source.c: owned: a jsrt.code_cache.Store; None: there is none */
+
     /* engine.c */
     struct jsrt_engine *engines; /* every booted engine, linked by next/previous */
     PyObject *share_dir;         /* str or None: where Node's own JS files were unpacked */

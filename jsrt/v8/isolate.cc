@@ -274,6 +274,7 @@ jsv8_isolate_free(jsv8_isolate_t *iso)
             iso->ticks_store.reset();
             iso->tick_resource.Reset();
             iso->unwind.Reset();
+            iso->scripts.clear();
             iso->own_scope.Reset();
             iso->intrinsic_eval.Reset();
             iso->settle_pair.Reset();

@@ -13,6 +13,7 @@
 #include <memory>
 #include <new>
 #include <unordered_map>
+#include <vector>
 
 #include "node.h"
 #include "uv.h"
@@ -117,6 +118,8 @@ struct jsv8_isolate {
     std::shared_ptr<v8::BackingStore> pack_store; /* the tape's memory */
     bool packing = false;                         /* a getter may lead back to it */
     unsigned pack_misses = 0, pack_skip = 0;
+
+    std::vector<v8::Global<v8::UnboundScript>> scripts; /* code_cache.cc */
 
     jsv8::Names *names = nullptr;                /* names.cc, owned */
     jsv8::Scratch scratch;                       /* the bytes of results */

@@ -183,6 +183,28 @@ jsv8_status_t jsv8_run(jsv8_isolate_t *isolate, const jsv8_value_t *source, cons
                        jsv8_scope_t scope, jsv8_want_t want, jsv8_value_t *result,
                        jsv8_error_t *error);
 
+/* ---- code_cache.cc: source that is compiled once ------------------------------------------- */
+
+typedef struct {
+    const void *cache; /* in: what jsv8_code_cache made of this very source, or NULL. Trusted:
+                          V8 checks its version and flags, but neither the bytes nor the source */
+    size_t size;
+    int accepted;  /* out: V8 took it */
+    size_t script; /* out: for jsv8_code_cache, as long as the isolate lives; 0: did not compile */
+} jsv8_code_t;
+
+/* Runs source as a global script and discards its value. */
+jsv8_status_t jsv8_run_code(jsv8_isolate_t *isolate, const jsv8_value_t *source,
+                            const char *filename, jsv8_code_t *code, jsv8_error_t *error);
+/* The code cache of a script, with what has been compiled lazily so far, in the isolate's buffer.
+ * JSV8_NOT_FOUND: no such script. [home] */
+jsv8_status_t jsv8_code_cache(jsv8_isolate_t *isolate, size_t script, const void **data,
+                              size_t *size);
+/* Forgets the script, which may then be collected. [home] */
+void jsv8_code_forget(jsv8_isolate_t *isolate, size_t script);
+/* What a cache depends on besides the source: V8's version, flags and the processor. [any] */
+uint32_t jsv8_code_version(void);
+
 /* ---- call.cc ------------------------------------------------------------------------------- */
 
 /* Finds a function: a global's name or a dotted path ("lib.sign"; `this` is then lib). Looks at
