@@ -24,6 +24,7 @@ typedef struct grave {
     uv_loop_t *loop;         /* owned where own_loop is set */
     uv_timer_t *tick;        /* owned */
     PyObject *loop_object;   /* owned or NULL: keeps a borrowed loop's memory */
+    PyObject *texts;         /* owned or NULL: sources that V8 reads */
     int own_loop, pinned;
     pthread_t thread;
     struct grave *next;
@@ -317,6 +318,9 @@ bury(grave_t *grave)
         }
     }
     Py_XDECREF(grave->loop_object);
+    if (loop_lives) {
+        Py_XDECREF(grave->texts);
+    }
 }
 
 /* Whether this thread may free the isolate now. */
@@ -376,6 +380,7 @@ jsrt_engine_discard(EngineObject *engine)
         .loop = engine->loop,
         .tick = engine->tick,
         .loop_object = engine->pinned ? engine->loop_object : NULL,
+        .texts = engine->texts,
         .own_loop = engine->own_loop,
         .pinned = engine->pinned,
         .thread = engine->thread,
@@ -384,6 +389,7 @@ jsrt_engine_discard(EngineObject *engine)
         engine->loop_object = NULL;
     }
     engine->isolate = NULL;
+    engine->texts = NULL;
     engine->loop = NULL;
     engine->tick = NULL;
     engine->own_loop = engine->pinned = 0;

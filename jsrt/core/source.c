@@ -11,7 +11,8 @@
 
 enum {
     LEAST_LENGTH = 4096, /* characters: below, compiling costs less than looking */
-    LEAST_GROWTH = 8     /* a cache is made again where it grows by a part of this, at least */
+    LEAST_GROWTH = 8,    /* a cache is made again where it grows by a part of this, at least */
+    LEAST_BORROWED = 65536 /* characters: V8 reads these where Python has them */
 };
 
 /* The store, borrowed, or NULL (never an exception). */
@@ -112,6 +113,20 @@ remember(EngineObject *engine, PyObject *key, size_t script, size_t size)
     engine->scripts = added;
 }
 
+/* The text is there as long as the isolate. Returns whether that is so. */
+static int
+hold_text(EngineObject *engine, PyObject *text)
+{
+    if (engine->texts == NULL) {
+        engine->texts = PyList_New(0);
+    }
+    if (engine->texts == NULL || PyList_Append(engine->texts, text) < 0) {
+        PyErr_Clear();
+        return 0;
+    }
+    return 1;
+}
+
 jsv8_status_t
 jsrt_source_run(EngineObject *engine, jsrt_source_t *source, jsv8_error_t *error)
 {
@@ -132,6 +147,9 @@ jsrt_source_run(EngineObject *engine, jsrt_source_t *source, jsv8_error_t *error
     jsrt_args_init(&args, state);
     const char *name = PyUnicode_AsUTF8(source->filename);
     if (name != NULL && jsrt_text_to_js(&args, source->code, &text) == 0) {
+        code.lasting = text.u.text.length >= LEAST_BORROWED
+                       && text.u.text.data == PyUnicode_DATA(source->code)
+                       && hold_text(engine, source->code);
         status = jsv8_run_code(engine->isolate, &text, name, &code, error);
         jsrt_watch_regain(&engine->watch);
     }

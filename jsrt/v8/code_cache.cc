@@ -22,6 +22,72 @@ namespace
 
 constexpr size_t kMostScripts = 1024; /* one isolate remembers no more */
 
+/* The source's own memory, which outlives the isolate, as V8's text. */
+class OneByte : public v8::String::ExternalOneByteStringResource
+{
+  public:
+    explicit OneByte(const jsv8_value_t *source) : source_(*source)
+    {
+    }
+    const char *data() const override
+    {
+        return static_cast<const char *>(source_.u.text.data);
+    }
+    size_t length() const override
+    {
+        return source_.u.text.length;
+    }
+
+  private:
+    jsv8_value_t source_;
+};
+
+class TwoByte : public v8::String::ExternalStringResource
+{
+  public:
+    explicit TwoByte(const jsv8_value_t *source) : source_(*source)
+    {
+    }
+    const uint16_t *data() const override
+    {
+        return static_cast<const uint16_t *>(source_.u.text.data);
+    }
+    size_t length() const override
+    {
+        return source_.u.text.length;
+    }
+
+  private:
+    jsv8_value_t source_;
+};
+
+/* The source as V8's text, not copied. False: it cannot be. */
+bool
+borrow_text(jsv8_isolate *iso, const jsv8_value_t *source, v8::Local<v8::Value> *out)
+{
+    v8::Local<v8::String> text;
+    if (source->u.text.length > static_cast<size_t>(v8::String::kMaxLength)) {
+        return false;
+    }
+    if (source->tag == JSV8_LATIN1) {
+        auto *resource = new (std::nothrow) OneByte(source);
+        if (resource == nullptr
+            || !v8::String::NewExternalOneByte(iso->v8, resource).ToLocal(&text)) {
+            return false;
+        }
+    } else if (source->tag == JSV8_UTF16) {
+        auto *resource = new (std::nothrow) TwoByte(source);
+        if (resource == nullptr
+            || !v8::String::NewExternalTwoByte(iso->v8, resource).ToLocal(&text)) {
+            return false;
+        }
+    } else {
+        return false;
+    }
+    *out = text;
+    return true;
+}
+
 size_t
 remember(jsv8_isolate *iso, v8::Local<v8::Script> script)
 {
@@ -47,7 +113,10 @@ jsv8_run_code(jsv8_isolate_t *iso, const jsv8_value_t *source, const char *filen
         return fail(error, entry.stop_status(), "");
     }
     v8::Local<v8::Value> text, value;
-    jsv8_status_t status = to_v8(iso, entry, source, &text, error);
+    jsv8_status_t status = JSV8_OK;
+    if (!code->lasting || !borrow_text(iso, source, &text)) {
+        status = to_v8(iso, entry, source, &text, error);
+    }
     if (status != JSV8_OK) {
         return status;
     }

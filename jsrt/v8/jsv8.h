@@ -189,6 +189,7 @@ typedef struct {
     const void *cache; /* in: what jsv8_code_cache made of this very source, or NULL. Trusted:
                           V8 checks its version and flags, but neither the bytes nor the source */
     size_t size;
+    int lasting;   /* in: the source's memory stays until jsv8_isolate_free returns: no copy */
     int accepted;  /* out: V8 took it */
     size_t script; /* out: for jsv8_code_cache, as long as the isolate lives; 0: did not compile */
 } jsv8_code_t;
