@@ -14,6 +14,7 @@
 #include "error.h"
 #include "function.h"
 #include "promise.h"
+#include "realm.h"
 #include "to_js.h"
 
 #define MEGABYTE 1048576.0
@@ -47,7 +48,7 @@ catch_up(ContextObject *context, EngineObject *engine)
 static int
 is_open(ContextObject *context)
 {
-    if (context->home == NULL || context->home->closed) {
+    if (context->home == NULL || context->home->closed || context->closed) {
         PyErr_SetString(context->state->ContextClosed, "the context is closed");
         return 0;
     }
@@ -82,7 +83,9 @@ EngineObject *
 jsrt_context_enter_slowly(ContextObject *context)
 {
     EngineObject *engine = enter_some(context);
-    if (engine != NULL && catch_up(context, engine) < 0) {
+    if (engine != NULL
+        && ((engine->scope != context && jsrt_realm_switch(context, engine) < 0)
+            || catch_up(context, engine) < 0)) {
         jsrt_context_leave(context, engine);
         return NULL;
     }
@@ -482,7 +485,10 @@ context_collect(ContextObject *context, PyObject *unused)
 static PyObject *
 context_close(ContextObject *context, PyObject *unused)
 {
-    if (context->home != NULL) {
+    if (context->parent != NULL) {
+        context->closed = 1;
+        jsrt_realm_drop(context);
+    } else if (context->home != NULL) {
         if (jsrt_engine_close_when_free(context->home) < 0) {
             return NULL;
         }
@@ -524,8 +530,8 @@ parse_heap_limit(PyObject *object, jsv8_profile_t profile, size_t *out)
     return 0;
 }
 
-static int
-parse_timeout(PyObject *object, double *out)
+int
+jsrt_context_parse_timeout(PyObject *object, double *out)
 {
     *out = 0;
     if (object == Py_None) {
@@ -569,7 +575,7 @@ context_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
                                      &heap_limit_object, &timeout_object, &code, &pool)
         || parse_profile(profile_name, &profile) < 0
         || parse_heap_limit(heap_limit_object, profile, &heap_limit) < 0
-        || parse_timeout(timeout_object, &timeout) < 0) {
+        || jsrt_context_parse_timeout(timeout_object, &timeout) < 0) {
         return NULL;
     }
     if (pool < 0 || pool > JSRT_POOL_LARGEST) {
@@ -587,6 +593,7 @@ context_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
     context->state = jsrt_state_of(module);
     context->state->context_count++;
     context->home_thread = pthread_self();
+    context->timeout = timeout;
     context->home =
         jsrt_engine_new(context->state, profile, heap_limit, timeout, profile != JSV8_PROFILE_BARE);
     if (context->home == NULL || jsrt_pool_init(&context->pool, pool) < 0
@@ -602,13 +609,17 @@ context_traverse(ContextObject *context, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(context));
     Py_VISIT(context->home);
+    Py_VISIT(context->parent);
     return jsrt_pool_traverse(&context->pool, visit, arg);
 }
 
 static int
 context_clear(ContextObject *context)
 {
-    if (context->home != NULL) {
+    if (context->parent != NULL) {
+        context->closed = 1;
+        jsrt_realm_drop(context);
+    } else if (context->home != NULL) {
         jsrt_engine_close(context->home);
     }
     jsrt_pool_close(&context->pool);
@@ -627,7 +638,9 @@ context_dealloc(ContextObject *context)
     PyErr_Fetch(&error_type, &error_value, &traceback);
     context_clear(context);
     jsrt_pool_dispose(&context->pool);
+    jsrt_realm_drop(context);
     Py_CLEAR(context->home);
+    Py_CLEAR(context->parent);
     PyErr_Restore(error_type, error_value, traceback);
     for (Py_ssize_t i = 0; i < context->source_count; i++) {
         jsrt_source_dispose(&context->sources[i]);
@@ -642,8 +655,9 @@ static PyObject *
 context_repr(ContextObject *context)
 {
     EngineObject *home = context->home;
-    return PyUnicode_FromFormat("<jsrt.Context %s, %s>", profile_names[home->profile],
-                                home->closed            ? "closed"
+    return PyUnicode_FromFormat("<jsrt.Context %s%s, %s>", profile_names[home->profile],
+                                context->parent != NULL ? " realm" : "",
+                                home->closed || context->closed ? "closed"
                                 : home->isolate != NULL ? "booted"
                                                         : "not booted yet");
 }
@@ -651,7 +665,7 @@ context_repr(ContextObject *context)
 static PyObject *
 get_closed(ContextObject *context, void *unused)
 {
-    return PyBool_FromLong(context->home->closed);
+    return PyBool_FromLong(context->home->closed || context->closed);
 }
 
 static PyObject *
@@ -672,10 +686,10 @@ get_heap_limit(ContextObject *context, void *unused)
 static PyObject *
 get_timeout(ContextObject *context, void *unused)
 {
-    if (context->home->timeout == 0) {
+    if (context->timeout == 0) {
         Py_RETURN_NONE;
     }
-    return PyFloat_FromDouble(context->home->timeout);
+    return PyFloat_FromDouble(context->timeout);
 }
 
 /* ---- The type --------------------------------------------------------------------------------------------- */
@@ -717,6 +731,10 @@ static PyMethodDef context_methods[] = {
     METHOD("function", METH_O, context_function,
            "function($self, name, /)\n--\n\n"
            "The function of that name, held for calling."),
+    METHOD("realm", METH_FASTCALL | METH_KEYWORDS, jsrt_realm_new,
+           "realm($self, /, *, timeout=None)\n--\n\n"
+           "A further context in the isolate of this one: a global scope of its own in a tenth of\n"
+           "the time and memory. It ends with this one. timeout: this one's, if not given."),
     METHOD("heap_statistics", METH_NOARGS, context_heap_statistics,
            "heap_statistics($self, /)\n--\n\nSizes of V8's heap, in bytes."),
     METHOD("collect", METH_NOARGS, context_collect,

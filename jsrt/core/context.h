@@ -15,11 +15,20 @@
 #include "pool.h"
 #include "source.h"
 
-typedef struct {
+typedef struct context_object {
     PyObject_HEAD
     jsrt_state_t *state; /* borrowed from the module, which the type keeps alive */
     PyObject *weakrefs;
-    EngineObject *home; /* owned */
+    EngineObject *home; /* owned; a realm's is its parent's */
+    double timeout;     /* seconds, 0: none */
+
+    /* realm.c */
+    struct context_object *parent; /* owned; NULL: not a realm */
+    jsv8_realm_t *realm;           /* owned or NULL */
+    unsigned realm_boot;           /* of the home engine that realm and applied belong to */
+    Py_ssize_t applied;            /* of the home engine, while another scope is current there */
+    int closed;                    /* a realm that was closed */
+
     pthread_t home_thread;
     jsrt_source_t *sources; /* owned */
     Py_ssize_t source_count, source_capacity;
@@ -36,12 +45,14 @@ EngineObject *jsrt_context_enter_slowly(ContextObject *context);
 PyObject *jsrt_context_finish(ContextObject *context, EngineObject *engine, jsv8_status_t status,
                               jsv8_value_t *result, jsv8_error_t *error, PyObject *loop);
 void jsrt_context_leave(ContextObject *context, EngineObject *engine);
+/* Seconds of a timeout argument; 0 for None. Returns 0, or -1 with an exception. */
+int jsrt_context_parse_timeout(PyObject *object, double *out);
 
 static inline EngineObject *
 jsrt_context_enter(ContextObject *context)
 {
     EngineObject *engine = context->home;
-    if (engine->ready && engine->applied == context->source_count
+    if (engine->ready && engine->scope == context && engine->applied == context->source_count
         && pthread_equal(engine->thread, pthread_self())) {
         return jsrt_engine_enter(engine) < 0 ? NULL : engine;
     }

@@ -284,6 +284,7 @@ boot(EngineObject *engine)
     engine->thread = self;
     engine->condemned = 0;
     engine->applied = 0;
+    engine->scope = NULL;
     engine->boot++;
     engine->previous = NULL;
     engine->next = state->engines;

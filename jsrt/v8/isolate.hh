@@ -61,11 +61,28 @@ struct Settling {
 struct ErrorTexts; /* exception.hh */
 struct Names;      /* names.cc */
 
+/* What belongs to one global scope. An isolate has that of its current realm as its own fields;
+ * those of the others wait in their realms (realm.cc). */
+struct RealmParts {
+    v8::Global<v8::Context> context;
+    v8::Global<v8::Function> own_scope; /* context.cc: (eval, source) => eval(source) */
+    v8::Global<v8::Function> intrinsic_eval;
+    v8::Global<v8::Function> settle_pair; /* promise.cc: makes the two reactions */
+    v8::Global<v8::Value> object_prototype, array_prototype;
+
+    v8::Global<v8::Function> pack;                /* pack.cc */
+    std::shared_ptr<v8::BackingStore> pack_store; /* the tape's memory */
+    bool packing = false;                         /* a getter may lead back to it */
+    unsigned pack_misses = 0, pack_skip = 0;
+
+    jsv8::Names *names = nullptr; /* names.cc, owned */
+};
+
 }   // namespace jsv8
 
-struct jsv8_isolate {
+struct jsv8_isolate : jsv8::RealmParts {
     v8::Isolate *v8 = nullptr;
-    v8::Global<v8::Context> context;
+    v8::Global<v8::Context> main_context; /* the first realm's; Node's environment is in it */
     jsv8_profile_t profile = JSV8_PROFILE_BARE;
 
     std::atomic<uint32_t> attention{0}; /* [any] */
@@ -109,19 +126,14 @@ struct jsv8_isolate {
     uint64_t last_settling = 0;
     jsv8::Rejection *rejections = nullptr; /* promise.cc, owned list */
 
-    v8::Global<v8::Function> own_scope; /* context.cc: (eval, source) => eval(source) */
-    v8::Global<v8::Function> intrinsic_eval;
-    v8::Global<v8::Function> settle_pair; /* promise.cc: makes the two reactions */
-    v8::Global<v8::Value> object_prototype, array_prototype;
-
-    v8::Global<v8::Function> pack;                /* pack.cc */
-    std::shared_ptr<v8::BackingStore> pack_store; /* the tape's memory */
-    bool packing = false;                         /* a getter may lead back to it */
-    unsigned pack_misses = 0, pack_skip = 0;
+    jsv8_realm *realm = nullptr;       /* realm.cc: the current one; NULL: the first */
+    jsv8_realm *realms = nullptr;      /* realm.cc: all others, owned by who made them */
+    jsv8_realm *dead_realms = nullptr; /* realm.cc [any, under registry] */
+    jsv8::RealmParts first_parts;      /* of the first realm, while another one is current */
+    v8::Global<v8::Function> share;    /* realm.cc: gives a realm what Node's has */
 
     std::vector<v8::Global<v8::UnboundScript>> scripts; /* code_cache.cc */
 
-    jsv8::Names *names = nullptr;                /* names.cc, owned */
     jsv8::Scratch scratch;                       /* the bytes of results */
     jsv8::ErrorTexts *error_texts = nullptr;     /* owned: texts of the caller's error */
     jsv8::ErrorTexts *unhandled_texts = nullptr; /* owned: texts given to on_unhandled */

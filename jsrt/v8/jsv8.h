@@ -35,6 +35,7 @@ extern "C" {
 typedef struct uv_loop_s uv_loop_t;
 typedef struct jsv8_isolate jsv8_isolate_t; /* opaque: defined in isolate.cc */
 typedef struct jsv8_ref jsv8_ref_t;         /* opaque: a persistent handle, value.cc */
+typedef struct jsv8_realm jsv8_realm_t;     /* opaque: a further global scope, realm.cc */
 
 typedef enum {
     JSV8_OK = 0,
@@ -182,6 +183,17 @@ typedef enum {
 jsv8_status_t jsv8_run(jsv8_isolate_t *isolate, const jsv8_value_t *source, const char *filename,
                        jsv8_scope_t scope, jsv8_want_t want, jsv8_value_t *result,
                        jsv8_error_t *error);
+
+/* ---- realm.cc: further global scopes in an isolate ------------------------------------------ */
+
+/* A global scope with intrinsics of its own. In a bare isolate it shares nothing with others; in
+ * Node's, the web APIs (and with them the first realm's intrinsics) are those of the first. [home] */
+jsv8_status_t jsv8_realm_new(jsv8_isolate_t *isolate, jsv8_realm_t **out, jsv8_error_t *error);
+/* From now on code runs, and names are found, in this realm; NULL: the first. A ref brings its own.
+ * Does nothing inside a call. [home] */
+void jsv8_realm_use(jsv8_isolate_t *isolate, jsv8_realm_t *realm);
+void jsv8_realm_free(jsv8_realm_t *realm); /* [any]: released at the next entry, NULL ok */
+size_t jsv8_live_realms(void);             /* for leak tests. [any] */
 
 /* ---- code_cache.cc: source that is compiled once ------------------------------------------- */
 

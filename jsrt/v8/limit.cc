@@ -22,6 +22,7 @@
 
 #include "node_env.hh"
 #include "promise.hh"
+#include "realm.hh"
 
 namespace jsv8
 {
@@ -196,6 +197,7 @@ attend(jsv8_isolate *iso)
     uint32_t bits = iso->attention.load(std::memory_order_acquire);
     if (bits & kDeadRefs) {
         release_dead_refs(iso);
+        release_dead_realms(iso);
     }
     if (bits & kInterrupt) {
         run_interrupts(iso);
