@@ -22,6 +22,7 @@ from .errors import (
     PendingPromiseError,
     Timeout,
 )
+from .tenants import Tenants
 
 __all__ = [
     "Context",
@@ -33,6 +34,7 @@ __all__ = [
     "JSError",
     "JSSyntaxError",
     "PendingPromiseError",
+    "Tenants",
     "Timeout",
     "node_version",
     "v8_version",

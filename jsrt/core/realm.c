@@ -40,6 +40,7 @@ jsrt_realm_switch(ContextObject *context, EngineObject *engine)
     engine->timeout = context->timeout;
     jsrt_watch_limit(&engine->watch, context->timeout);
     engine->applied = context->applied;
+    engine->transient = context->parent != NULL;
     engine->scope = context;
     return 0;
 }

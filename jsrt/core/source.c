@@ -147,7 +147,7 @@ jsrt_source_run(EngineObject *engine, jsrt_source_t *source, jsv8_error_t *error
     jsrt_args_init(&args, state);
     const char *name = PyUnicode_AsUTF8(source->filename);
     if (name != NULL && jsrt_text_to_js(&args, source->code, &text) == 0) {
-        code.lasting = text.u.text.length >= LEAST_BORROWED
+        code.lasting = !engine->transient && text.u.text.length >= LEAST_BORROWED
                        && text.u.text.data == PyUnicode_DATA(source->code)
                        && hold_text(engine, source->code);
         status = jsv8_run_code(engine->isolate, &text, name, &code, error);
@@ -155,6 +155,9 @@ jsrt_source_run(EngineObject *engine, jsrt_source_t *source, jsv8_error_t *error
     }
     jsrt_args_release(&args);
     if (status != JSV8_OK || engine->watch.raised != NULL || source->key == NULL) {
+        if (source->key == NULL && status == JSV8_OK) {
+            jsv8_code_forget(engine->isolate, code.script);
+        }
         /* error's texts are in a buffer of the isolate: nothing may be asked of it now. */
         Py_XDECREF(cache);
         return status;
@@ -170,7 +173,7 @@ jsrt_source_run(EngineObject *engine, jsrt_source_t *source, jsv8_error_t *error
         used = 0;
         size = make_cache(engine, source->key, code.script, 0, 0);
     }
-    if (used || size == 0) {
+    if (used || size == 0 || engine->transient) {
         jsv8_code_forget(engine->isolate, code.script);
     } else {
         remember(engine, source->key, code.script, size);
