@@ -37,12 +37,17 @@ class Tenant:
 class Host:
     """An isolate that tenants share."""
 
-    __slots__ = ("calls", "context", "share")
+    __slots__ = ("calls", "context", "made", "share")
 
     def __init__(self, share: float, heap_limit: float, timeout: float | None) -> None:
         self.share = share  # MB
-        self.calls = 0
+        self.calls = self.made = 0
         self.context = Context(profile="bare", heap_limit=heap_limit, timeout=timeout)
+
+    def due(self) -> bool:
+        """Whether a tenant that was made is a reason to look at the memory."""
+        self.made += 1
+        return self.made % 16 == 0
 
     def size(self) -> float:
         """MB in use, garbage included."""
@@ -240,7 +245,8 @@ class Tenants:
                 old.append(found)
         for each in old:
             each.context.close()
-        self._bound(entry)
+        if host is None or host.due():
+            self._bound(entry)
         return entry
 
     def _new_context(self, tenant: Hashable) -> tuple[Context, Host | None]:
@@ -301,7 +307,7 @@ class Tenants:
     def _bound_host(self, host: Host) -> None:
         if host.size() <= host.share * COLLECT_ABOVE:
             return
-        host.context.collect()
+        host.context._collect_once()
         if host.size() <= host.share * EVICT_ABOVE:
             return
         while (size := host.size()) > host.share * EVICT_TO:
@@ -314,7 +320,7 @@ class Tenants:
             for each in old:
                 each.context.close()
             del each, old
-            host.context.collect()
+            host.context._collect_once()
 
 
 def megabytes(context: Context) -> float:

@@ -102,11 +102,18 @@ make_cache(EngineObject *engine, PyObject *key, size_t script, size_t least, int
 }
 
 static void
+forget(EngineObject *engine, size_t script)
+{
+    jsv8_code_forget(engine->isolate, script);
+    jsrt_watch_regain(&engine->watch);
+}
+
+static void
 remember(EngineObject *engine, PyObject *key, size_t script, size_t size)
 {
     jsrt_script_t *added = PyMem_Malloc(sizeof(*added));
     if (added == NULL) {
-        jsv8_code_forget(engine->isolate, script);
+        forget(engine, script);
         return;
     }
     *added = (jsrt_script_t){Py_NewRef(key), script, size, engine->scripts};
@@ -139,7 +146,7 @@ jsrt_source_run(EngineObject *engine, jsrt_source_t *source, jsv8_error_t *error
     if (large) {
         cache = find_cache(state, source, &used);
     }
-    jsv8_code_t code = {0};
+    jsv8_code_t code = {.keep = source->key != NULL};
     if (cache != NULL) {
         code.cache = PyBytes_AS_STRING(cache);
         code.size = (size_t)PyBytes_GET_SIZE(cache);
@@ -155,9 +162,6 @@ jsrt_source_run(EngineObject *engine, jsrt_source_t *source, jsv8_error_t *error
     }
     jsrt_args_release(&args);
     if (status != JSV8_OK || engine->watch.raised != NULL || source->key == NULL) {
-        if (source->key == NULL && status == JSV8_OK) {
-            jsv8_code_forget(engine->isolate, code.script);
-        }
         /* error's texts are in a buffer of the isolate: nothing may be asked of it now. */
         Py_XDECREF(cache);
         return status;
@@ -174,7 +178,7 @@ jsrt_source_run(EngineObject *engine, jsrt_source_t *source, jsv8_error_t *error
         size = make_cache(engine, source->key, code.script, 0, 0);
     }
     if (used || size == 0 || engine->transient) {
-        jsv8_code_forget(engine->isolate, code.script);
+        forget(engine, code.script);
     } else {
         remember(engine, source->key, code.script, size);
     }

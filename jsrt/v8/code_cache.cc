@@ -137,7 +137,7 @@ jsv8_run_code(jsv8_isolate_t *iso, const jsv8_value_t *source, const char *filen
         if (compile_script(iso, entry.context(), text.As<v8::String>(), filename, cached, &rejected)
                 .ToLocal(&script)) {
             code->accepted = given && !rejected;
-            code->script = remember(iso, script);
+            code->script = code->keep ? remember(iso, script) : 0;
             done = script->Run(entry.context());
         }
         if (!done.ToLocal(&value)) {

@@ -161,7 +161,8 @@ typedef struct {
     size_t heap_used, heap_total, heap_limit, external, malloced, contexts;
 } jsv8_heap_stats_t;
 void jsv8_heap_stats(jsv8_isolate_t *isolate, jsv8_heap_stats_t *out); /* [home] */
-void jsv8_collect(jsv8_isolate_t *isolate); /* full GC: memory pressure notice. [home] */
+/* Collects garbage: all that can be found, or, not thorough, what one pass finds. [home] */
+void jsv8_collect(jsv8_isolate_t *isolate, int thorough);
 
 /* ---- context.cc: running code -------------------------------------------------------------- */
 
@@ -202,8 +203,9 @@ typedef struct {
                           V8 checks its version and flags, but neither the bytes nor the source */
     size_t size;
     int lasting;   /* in: the source's memory stays until jsv8_isolate_free returns: no copy */
+    int keep;      /* in: the script will be wanted for jsv8_code_cache */
     int accepted;  /* out: V8 took it */
-    size_t script; /* out: for jsv8_code_cache, as long as the isolate lives; 0: did not compile */
+    size_t script; /* out: for jsv8_code_cache, as long as the isolate lives; 0: there is none */
 } jsv8_code_t;
 
 /* Runs source as a global script and discards its value. */

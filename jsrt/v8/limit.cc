@@ -417,8 +417,13 @@ jsv8_heap_stats(jsv8_isolate_t *iso, jsv8_heap_stats_t *out)
 }
 
 void
-jsv8_collect(jsv8_isolate_t *iso)
+jsv8_collect(jsv8_isolate_t *iso, int thorough)
 {
     Entry entry(iso);
-    iso->v8->LowMemoryNotification();
+    if (thorough) {
+        iso->v8->LowMemoryNotification();
+        return;
+    }
+    iso->v8->MemoryPressureNotification(v8::MemoryPressureLevel::kCritical);
+    iso->v8->MemoryPressureNotification(v8::MemoryPressureLevel::kNone);
 }

@@ -158,7 +158,6 @@ release_dead_realms(jsv8_isolate *iso)
         dead = iso->dead_realms;
         iso->dead_realms = nullptr;
     }
-    bool any = false;
     while (dead != nullptr) {
         jsv8_realm *next = dead->next_dead;
         if (dead == iso->realm) {
@@ -168,7 +167,6 @@ release_dead_realms(jsv8_isolate *iso)
             drop_parts(&dead->parts);
             delete dead;
             live_realms.fetch_sub(1, std::memory_order_relaxed);
-            any = true;
         }
         dead = next;
     }
@@ -176,9 +174,6 @@ release_dead_realms(jsv8_isolate *iso)
         Registry guard;
         kept->next_dead = iso->dead_realms;
         iso->dead_realms = kept;
-    }
-    if (any) {
-        iso->v8->ContextDisposedNotification(false);
     }
 }
 
