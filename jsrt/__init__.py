@@ -12,6 +12,7 @@ process may import jsrt and fork.
 """
 
 from ._jsrt import Context, Function, node_version, v8_version
+from .engine import JSEngine
 from .errors import (
     ContextClosed,
     ConversionError,
@@ -31,6 +32,7 @@ __all__ = [
     "Error",
     "Function",
     "HeapLimit",
+    "JSEngine",
     "JSError",
     "JSSyntaxError",
     "PendingPromiseError",

@@ -16,6 +16,7 @@
 #include "promise.h"
 #include "realm.h"
 #include "to_js.h"
+#include "tools.h"
 
 #define MEGABYTE 1048576.0
 
@@ -63,7 +64,8 @@ enter_some(ContextObject *context)
         return NULL;
     }
     EngineObject *engine = context->home;
-    int lent = context->pool.size > 0 && !pthread_equal(context->home_thread, pthread_self());
+    int lent = context->homeless
+               || (context->pool.size > 0 && !pthread_equal(context->home_thread, pthread_self()));
     if (lent) {
         engine = jsrt_pool_borrow(&context->pool, context->home);
         if (engine == NULL) {
@@ -152,7 +154,8 @@ loop_for(ContextObject *context)
         PyErr_SetString(PyExc_RuntimeError, "no running event loop");
         return NULL;
     }
-    if (context->pool.size > 0 && !pthread_equal(context->home_thread, pthread_self())) {
+    if (context->homeless
+        || (context->pool.size > 0 && !pthread_equal(context->home_thread, pthread_self()))) {
         Py_DECREF(loop);
         PyErr_SetString(PyExc_RuntimeError,
                         "a context with a pool is awaited on the thread that made it");
@@ -175,10 +178,15 @@ call_converted(ContextObject *context, PyObject *name, jsrt_args_t *args, PyObje
     }
     jsv8_value_t result;
     jsv8_error_t error = {0};
-    jsrt_context_put_gil_down(context, engine);
+    uint64_t began = 0;
+    jsrt_gauge_t *gauge = jsrt_context_measure(context, engine, name, &began);
     jsv8_status_t status = jsv8_call_named(engine->isolate, text, (size_t)length, args->count,
                                            args->values, JSV8_SETTLE, &result, &error);
+    uint64_t took = gauge != NULL ? jsrt_now() - began : 0;
     jsrt_watch_regain(&engine->watch);
+    if (gauge != NULL) {
+        jsrt_context_measured(gauge, took);
+    }
     return jsrt_context_finish(context, engine, status, &result, &error, loop);
 }
 
@@ -449,49 +457,6 @@ context_function(ContextObject *context, PyObject *name)
     return jsrt_function_new(context, name);
 }
 
-static PyObject *
-context_heap_statistics(ContextObject *context, PyObject *unused)
-{
-    EngineObject *engine = jsrt_context_enter(context);
-    if (engine == NULL) {
-        return NULL;
-    }
-    jsv8_heap_stats_t stats = {0};
-    jsv8_heap_stats(engine->isolate, &stats);
-    jsrt_watch_regain(&engine->watch);
-    jsrt_context_leave(context, engine);
-    return Py_BuildValue("{s:n,s:n,s:n,s:n,s:n,s:n}", "heap_used", (Py_ssize_t)stats.heap_used,
-                         "heap_total", (Py_ssize_t)stats.heap_total, "heap_limit",
-                         (Py_ssize_t)stats.heap_limit, "external", (Py_ssize_t)stats.external,
-                         "malloced", (Py_ssize_t)stats.malloced, "contexts",
-                         (Py_ssize_t)stats.contexts);
-}
-
-static PyObject *
-collect(ContextObject *context, int thorough)
-{
-    EngineObject *engine = jsrt_context_enter(context);
-    if (engine == NULL) {
-        return NULL;
-    }
-    jsv8_collect(engine->isolate, thorough);
-    jsrt_watch_regain(&engine->watch);
-    jsrt_context_leave(context, engine);
-    Py_RETURN_NONE;
-}
-
-static PyObject *
-context_collect(ContextObject *context, PyObject *unused)
-{
-    return collect(context, 1);
-}
-
-static PyObject *
-context_collect_once(ContextObject *context, PyObject *unused)
-{
-    return collect(context, 0);
-}
-
 /* ---- Life ------------------------------------------------------------------------------------------------ */
 
 static PyObject *
@@ -576,21 +541,25 @@ parse_profile(const char *name, jsv8_profile_t *out)
 static PyObject *
 context_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
 {
-    static char *names[] = {"profile", "heap_limit", "timeout", "code", "pool", NULL};
+    static char *names[] = {"profile", "heap_limit", "timeout",   "code",
+                            "pool",    "_homeless",  "_patience", NULL};
+    int homeless = 0;
+    double patience = 0;
     const char *profile_name = "web";
     PyObject *heap_limit_object = Py_None, *timeout_object = Py_None, *code = Py_None;
     Py_ssize_t pool = 0;
     jsv8_profile_t profile;
     size_t heap_limit;
     double timeout;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|$sOOOn:Context", names, &profile_name,
-                                     &heap_limit_object, &timeout_object, &code, &pool)
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|$sOOOnpd:Context", names, &profile_name,
+                                     &heap_limit_object, &timeout_object, &code, &pool, &homeless,
+                                     &patience)
         || parse_profile(profile_name, &profile) < 0
         || parse_heap_limit(heap_limit_object, profile, &heap_limit) < 0
         || jsrt_context_parse_timeout(timeout_object, &timeout) < 0) {
         return NULL;
     }
-    if (pool < 0 || pool > JSRT_POOL_LARGEST) {
+    if (pool < homeless || pool > JSRT_POOL_LARGEST || patience < 0) {
         PyErr_Format(PyExc_ValueError, "pool must be 0 to %d", JSRT_POOL_LARGEST);
         return NULL;
     }
@@ -608,8 +577,13 @@ context_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
     context->timeout = timeout;
     context->home =
         jsrt_engine_new(context->state, profile, heap_limit, timeout, profile != JSV8_PROFILE_BARE);
-    if (context->home == NULL || jsrt_pool_init(&context->pool, pool) < 0
-        || (code != Py_None && compile(context, code, NULL) < 0)) {
+    context->homeless = homeless;
+    if (context->home == NULL || jsrt_pool_init(&context->pool, pool) < 0) {
+        Py_DECREF(context);
+        return NULL;
+    }
+    context->pool.patience = patience;
+    if (code != Py_None && compile(context, code, NULL) < 0) {
         Py_DECREF(context);
         return NULL;
     }
@@ -670,8 +644,8 @@ context_repr(ContextObject *context)
     return PyUnicode_FromFormat("<jsrt.Context %s%s, %s>", profile_names[home->profile],
                                 context->parent != NULL ? " realm" : "",
                                 home->closed || context->closed ? "closed"
-                                : home->isolate != NULL ? "booted"
-                                                        : "not booted yet");
+                                : home->isolate != NULL         ? "booted"
+                                                                : "not booted yet");
 }
 
 static PyObject *
@@ -747,12 +721,16 @@ static PyMethodDef context_methods[] = {
            "realm($self, /, *, timeout=None)\n--\n\n"
            "A further context in the isolate of this one: a global scope of its own in a tenth of\n"
            "the time and memory. It ends with this one. timeout: this one's, if not given."),
-    METHOD("heap_statistics", METH_NOARGS, context_heap_statistics,
+    METHOD("heap_statistics", METH_NOARGS, jsrt_tools_heap_statistics,
            "heap_statistics($self, /)\n--\n\nSizes of V8's heap, in bytes."),
-    METHOD("collect", METH_NOARGS, context_collect,
+    METHOD("collect", METH_NOARGS, jsrt_tools_collect,
            "collect($self, /)\n--\n\nCollects JavaScript's garbage now."),
-    METHOD("_collect_once", METH_NOARGS, context_collect_once,
+    METHOD("_collect_once", METH_NOARGS, jsrt_tools_collect_once,
            "_collect_once($self, /)\n--\n\nThe same in one pass, for tenants.py."),
+    METHOD("_pool_stats", METH_NOARGS, jsrt_tools_pool_stats,
+           "_pool_stats($self, /)\n--\n\nFigures of the engines lent to threads, for engine.py."),
+    METHOD("_pool_shrink", METH_O, jsrt_tools_pool_shrink,
+           "_pool_shrink($self, seconds, /)\n--\n\nFrees engines that were idle so long."),
     METHOD("close", METH_NOARGS, context_close,
            "close($self, /)\n--\n\nFrees the engines; later use raises ContextClosed."),
     METHOD("__enter__", METH_NOARGS, context_enter, "The context itself."),

@@ -29,6 +29,8 @@ typedef struct context_object {
     Py_ssize_t applied;            /* of the home engine, while another scope is current there */
     int closed;                    /* a realm that was closed */
 
+    int homeless; /* every thread's calls run in engines of the pool (jsrt.JSEngine) */
+
     pthread_t home_thread;
     jsrt_source_t *sources; /* owned */
     Py_ssize_t source_count, source_capacity;
@@ -66,6 +68,29 @@ jsrt_context_put_gil_down(ContextObject *context, EngineObject *engine)
     if (engine != context->home) {
         engine->watch.released = PyEval_SaveThread();
     }
+}
+
+/* Around a call by name in an engine that was lent: the GIL stays where such calls have been shorter
+ * than putting it down is worth (the watchdog puts it down in one that is not). */
+static inline jsrt_gauge_t *
+jsrt_context_measure(ContextObject *context, EngineObject *engine, PyObject *name, uint64_t *began)
+{
+    enum { WORTH_NS = 50000 };
+    if (engine == context->home) {
+        return NULL;
+    }
+    jsrt_gauge_t *gauge = jsrt_pool_gauge(&context->pool, PyObject_Hash(name));
+    *began = jsrt_now();
+    if (gauge->ns == 0 || gauge->ns > WORTH_NS) {
+        engine->watch.released = PyEval_SaveThread();
+    }
+    return gauge;
+}
+
+static inline void
+jsrt_context_measured(jsrt_gauge_t *gauge, uint64_t ns)
+{
+    gauge->ns = gauge->ns == 0 ? (double)ns : gauge->ns * 0.75 + (double)ns * 0.25;
 }
 
 #endif

@@ -46,10 +46,10 @@ typedef struct jsrt_engine {
     unsigned boot;      /* how often it booted */
     Py_ssize_t applied; /* how many of the context's sources this isolate has run */
     Py_ssize_t waiting; /* threads that wait to enter */
-    void *scope; /* weak: the context whose global scope is current; NULL: see realm.c */
-    int transient; /* that context may go before the isolate: nothing is kept for it */
-    struct jsrt_script *scripts; /* owned list: source.c */
-    PyObject *texts;             /* owned list, or NULL: what V8 reads where it lies */
+    void *scope;        /* weak: the context whose global scope is current; NULL: see realm.c */
+    int transient;      /* that context may go before the isolate: nothing is kept for it */
+    struct jsrt_script *scripts;         /* owned list: source.c */
+    PyObject *texts;                     /* owned list, or NULL: what V8 reads where it lies */
     struct jsrt_engine *next, *previous; /* state->engines, while booted */
     jsrt_watch_t watch;
 

@@ -10,8 +10,8 @@
 #include "to_js.h"
 
 enum {
-    LEAST_LENGTH = 4096, /* characters: below, compiling costs less than looking */
-    LEAST_GROWTH = 8,    /* a cache is made again where it grows by a part of this, at least */
+    LEAST_LENGTH = 4096,   /* characters: below, compiling costs less than looking */
+    LEAST_GROWTH = 8,      /* a cache is made again where it grows by a part of this, at least */
     LEAST_BORROWED = 65536 /* characters: V8 reads these where Python has them */
 };
 
@@ -55,9 +55,8 @@ find_cache(jsrt_state_t *state, jsrt_source_t *source, int *used)
         }
     } else {
         int kind = PyUnicode_KIND(source->code);
-        PyObject *view = PyMemoryView_FromMemory(PyUnicode_DATA(source->code),
-                                                 PyUnicode_GET_LENGTH(source->code) * kind,
-                                                 PyBUF_READ);
+        PyObject *view = PyMemoryView_FromMemory(
+            PyUnicode_DATA(source->code), PyUnicode_GET_LENGTH(source->code) * kind, PyBUF_READ);
         found = view ? PyObject_CallMethod(store, "find", "Oi", view, kind) : NULL;
         PyObject *key;
         if (found != NULL && PyArg_ParseTuple(found, "SOp", &key, &cache, used)) {
@@ -168,8 +167,7 @@ jsrt_source_run(EngineObject *engine, jsrt_source_t *source, jsv8_error_t *error
     }
     size_t size = code.accepted ? code.size : 0;
     if (cache != NULL && !code.accepted) {
-        PyObject *done =
-            PyObject_CallMethod(state->code_store, "reject", "O", source->key);
+        PyObject *done = PyObject_CallMethod(state->code_store, "reject", "O", source->key);
         Py_XDECREF(done);
         PyErr_Clear();
     }

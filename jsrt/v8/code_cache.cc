@@ -130,8 +130,8 @@ jsv8_run_code(jsv8_isolate_t *iso, const jsv8_value_t *source, const char *filen
         v8::ScriptCompiler::CachedData *cached = nullptr; /* compile_script's Source owns it */
         bool rejected = false;
         if (code->cache != nullptr && code->size <= INT_MAX) {
-            cached = new v8::ScriptCompiler::CachedData(
-                static_cast<const uint8_t *>(code->cache), static_cast<int>(code->size));
+            cached = new v8::ScriptCompiler::CachedData(static_cast<const uint8_t *>(code->cache),
+                                                        static_cast<int>(code->size));
         }
         bool given = cached != nullptr;
         if (compile_script(iso, entry.context(), text.As<v8::String>(), filename, cached, &rejected)

@@ -64,10 +64,10 @@ compile_script(jsv8_isolate *iso, v8::Local<v8::Context> context, v8::Local<v8::
     v8::ScriptOrigin origin(iso->v8, file_name(iso->v8, filename));
 #endif
     v8::ScriptCompiler::Source input(source, origin, cached);
-    v8::MaybeLocal<v8::Script> script = v8::ScriptCompiler::Compile(
-        context, &input,
-        cached != nullptr ? v8::ScriptCompiler::kConsumeCodeCache
-                          : v8::ScriptCompiler::kNoCompileOptions);
+    v8::MaybeLocal<v8::Script> script =
+        v8::ScriptCompiler::Compile(context, &input,
+                                    cached != nullptr ? v8::ScriptCompiler::kConsumeCodeCache
+                                                      : v8::ScriptCompiler::kNoCompileOptions);
     if (rejected != nullptr) {
         *rejected = cached != nullptr && cached->rejected;
     }

@@ -240,8 +240,8 @@ jsv8_realm_use(jsv8_isolate_t *iso, jsv8_realm_t *realm)
     }
     /* Resident or pinned: the old context is the entered one of this thread. */
     bool entered =
-        iso->pinned || (iso->inside && resident_thread.load() == thread_pointer()
-                        && resident.load() == iso);
+        iso->pinned
+        || (iso->inside && resident_thread.load() == thread_pointer() && resident.load() == iso);
     if (!entered) {
         exchange(iso, realm);
     } else {
