@@ -723,6 +723,17 @@ static PyMethodDef context_methods[] = {
            "the time and memory. It ends with this one. timeout: this one's, if not given."),
     METHOD("heap_statistics", METH_NOARGS, jsrt_tools_heap_statistics,
            "heap_statistics($self, /)\n--\n\nSizes of V8's heap, in bytes."),
+    METHOD("_v8_statistics", METH_NOARGS, jsrt_tools_v8_statistics,
+           "_v8_statistics($self, /)\n--\n\nThe same and more, under V8's names."),
+    METHOD("heap_snapshot", METH_O, jsrt_tools_heap_snapshot,
+           "heap_snapshot($self, path, /)\n--\n\n"
+           "Writes a .heapsnapshot file, which Chrome DevTools opens."),
+    METHOD("start_cpu_profile", METH_VARARGS, jsrt_tools_profile_start,
+           "start_cpu_profile($self, interval=0.001, /)\n--\n\n"
+           "Begins to note what runs, every so many seconds."),
+    METHOD("stop_cpu_profile", METH_O, jsrt_tools_profile_stop,
+           "stop_cpu_profile($self, path, /)\n--\n\n"
+           "Ends that and writes a .cpuprofile file, which Chrome DevTools opens."),
     METHOD("collect", METH_NOARGS, jsrt_tools_collect,
            "collect($self, /)\n--\n\nCollects JavaScript's garbage now."),
     METHOD("_collect_once", METH_NOARGS, jsrt_tools_collect_once,

@@ -275,6 +275,7 @@ jsv8_isolate_free(jsv8_isolate_t *iso)
             iso->ticks_store.reset();
             iso->tick_resource.Reset();
             iso->unwind.Reset();
+            forget_profiler(iso);
             iso->scripts.clear();
             forget_realms(iso);
             iso->main_context.Reset();

@@ -21,6 +21,11 @@
 
 #include "jsv8.h"
 
+namespace v8
+{
+class CpuProfiler;
+}
+
 namespace jsv8
 {
 
@@ -132,6 +137,7 @@ struct jsv8_isolate : jsv8::RealmParts {
     jsv8::RealmParts first_parts;      /* of the first realm, while another one is current */
     v8::Global<v8::Function> share;    /* realm.cc: gives a realm what Node's has */
 
+    v8::CpuProfiler *profiler = nullptr;                /* profile.cc, owned */
     std::vector<v8::Global<v8::UnboundScript>> scripts; /* code_cache.cc */
 
     jsv8::Scratch scratch;                       /* the bytes of results */
@@ -143,6 +149,8 @@ struct jsv8_isolate : jsv8::RealmParts {
 
 namespace jsv8
 {
+
+void forget_profiler(jsv8_isolate *iso); /* profile.cc: the isolate goes */
 
 /* The handle inside a strong Global, without making another: it lives as long as the Global. */
 template <class T>

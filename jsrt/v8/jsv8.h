@@ -159,10 +159,22 @@ void jsv8_interrupt(jsv8_isolate_t *isolate, void (*callback)(jsv8_isolate_t *is
 
 typedef struct {
     size_t heap_used, heap_total, heap_limit, external, malloced, contexts;
+    size_t physical, executable, available, malloced_peak, detached_contexts;
 } jsv8_heap_stats_t;
 void jsv8_heap_stats(jsv8_isolate_t *isolate, jsv8_heap_stats_t *out); /* [home] */
 /* Collects garbage: all that can be found, or, not thorough, what one pass finds. [home] */
 void jsv8_collect(jsv8_isolate_t *isolate, int thorough);
+
+/* ---- profile.cc: files for Chrome DevTools -------------------------------------------------- */
+
+/* Takes the next piece. Returns 0, or -1: no more of it. Must not run JS. */
+typedef int (*jsv8_write_t)(void *user, const char *data, size_t size);
+/* JSV8_UNSUPPORTED: write has failed. [home] */
+jsv8_status_t jsv8_heap_snapshot(jsv8_isolate_t *isolate, jsv8_write_t write, void *user);
+/* Samples what runs every `interval` microseconds until the stop, which writes what was found.
+ * JSV8_UNSUPPORTED: started already; JSV8_NOT_FOUND: not started. [home] */
+jsv8_status_t jsv8_cpu_profile_start(jsv8_isolate_t *isolate, int interval);
+jsv8_status_t jsv8_cpu_profile_stop(jsv8_isolate_t *isolate, jsv8_write_t write, void *user);
 
 /* ---- context.cc: running code -------------------------------------------------------------- */
 

@@ -414,6 +414,11 @@ jsv8_heap_stats(jsv8_isolate_t *iso, jsv8_heap_stats_t *out)
     out->external = iso->buffers->held();
     out->malloced = figures.malloced_memory();
     out->contexts = figures.number_of_native_contexts();
+    out->physical = figures.total_physical_size();
+    out->executable = figures.total_heap_size_executable();
+    out->available = figures.total_available_size();
+    out->malloced_peak = figures.peak_malloced_memory();
+    out->detached_contexts = figures.number_of_detached_contexts();
 }
 
 void
