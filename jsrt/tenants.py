@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from types import TracebackType
 from typing import Any, Literal
 
@@ -191,6 +191,11 @@ class Tenants:
 
     def __len__(self) -> int:
         return len(self._live)
+
+    def __iter__(self) -> Iterator[Hashable]:
+        """The tenants that are ready, the one not used for longest first."""
+        with self._lock:
+            return iter(list(self._live))
 
     def __contains__(self, tenant: object) -> bool:
         return tenant in self._live

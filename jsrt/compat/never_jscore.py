@@ -2,8 +2,8 @@
 """never_jscore 3.2 over jsrt: ``import jsrt.compat.never_jscore as never_jscore``.
 
 Names, signatures, defaults, results and hook data are never_jscore's: values go both ways as JSON
-would carry them, and every JavaScript error is a plain `Exception` with a text (its ``__cause__`` is
-jsrt's own). `tests/js/test_compat_never_jscore.py` runs one list of scripts through both.
+would carry them, and every JavaScript error is a plain `Exception` with a text (its ``__cause__``
+is jsrt's own). `tests/js/test_compat_never_jscore.py` runs one list of scripts through both.
 
 What differs on purpose:
 
@@ -17,8 +17,8 @@ What differs on purpose:
 - ``throw 0``, ``throw null`` and the like are raised; theirs return None.
 - A lone surrogate in a result is kept; theirs is an error.
 - Hook data belongs to its context; theirs to the process.
-- ``$return`` and ``$storeResult`` give their value in `JSEngine` too; there theirs raises an internal
-  error, or forgets it.
+- ``$return`` and ``$storeResult`` give their value in `JSEngine` too; there theirs raises an
+  internal error, or forgets it.
 - ``gc()`` collects; theirs does nothing. ``JSEngine`` raises errors of its code when it is made.
 - ``random_seed`` gives a sequence of its own; ``enable_logging`` has nothing to log.
 - The texts of errors carry jsrt's file names and positions.
@@ -270,7 +270,9 @@ def from_plain(value: Any) -> tuple[Any, str | None]:
 
 def check_text(name: str, value: object) -> None:
     if not isinstance(value, str):
-        raise TypeError(f"argument '{name}': '{type(value).__name__}' object cannot be cast as 'str'")
+        raise TypeError(
+            f"argument '{name}': '{type(value).__name__}' object cannot be cast as 'str'"
+        )
 
 
 def describe(error: BaseException) -> str:

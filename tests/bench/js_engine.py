@@ -24,13 +24,22 @@ sys.path.append(str(Path(__file__).resolve().parents[2]))
 
 SOURCE = """
 function add(a, b) { return a + b }
-function work(n) { let x = 1; for (let i = 0; i < n; i++) x = (x * 1103515245 + 12345) % 2147483648; return x }
+function work(n) {
+  let x = 1;
+  for (let i = 0; i < n; i++) x = (x * 1103515245 + 12345) % 2147483648;
+  return x;
+}
 """
 LOOPS = 200_000
 
 
-def run(call: Callable[[str, list[int]], object], name: str, args: list[int], threads: int,
-        seconds: float) -> tuple[float, float]:
+def run(
+    call: Callable[[str, list[int]], object],
+    name: str,
+    args: list[int],
+    threads: int,
+    seconds: float,
+) -> tuple[float, float]:
     """Calls a second of all threads, and the 99th percentile of one call in ms."""
     times: list[list[float]] = [[] for _ in range(threads)]
     barrier = threading.Barrier(threads + 1)
@@ -56,11 +65,19 @@ def run(call: Callable[[str, list[int]], object], name: str, args: list[int], th
     return len(flat) / took, flat[int(len(flat) * 0.99)] * 1e3
 
 
-def figures(call: Callable[[str, list[int]], object], threads: int, seconds: float) -> dict[str, float]:
+def figures(
+    call: Callable[[str, list[int]], object], threads: int, seconds: float
+) -> dict[str, float]:
     alone, _ = run(call, "work", [LOOPS], 1, seconds)
     together, work_p99 = run(call, "work", [LOOPS], threads, seconds)
     rate, p99 = run(call, "add", [1, 2], threads, seconds)
-    return {"scale": together / alone, "work": together, "work_p99": work_p99, "add": rate, "add_p99": p99}
+    return {
+        "scale": together / alone,
+        "work": together,
+        "work_p99": work_p99,
+        "add": rate,
+        "add_p99": p99,
+    }
 
 
 def peer(threads: int, seconds: float) -> None:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """10,000 tenants with distinct scripts through `jsrt.Tenants`: memory and right answers.
 
-    python tests/bench/tenants.py [--tenants N] [--rounds N] [--isolation realm|isolate] [--bound MB]
+    python tests/bench/tenants.py [--tenants N] [--rounds N] [--isolation NAME] [--bound MB]
 
-Every tenant's script differs, and calls come in an order that makes every tenant be evicted and made
-again. Fails where an answer is wrong or the process has grown beyond the bound.
+Every tenant's script differs, and calls come in an order that makes every tenant be evicted and
+made again. Fails where an answer is wrong or the process has grown beyond the bound.
 """
 
 from __future__ import annotations
@@ -18,13 +18,16 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-import jsrt  # noqa: E402
+import jsrt
 
 SCRIPT = """
 const secret = {n};
 const table = Array.from({{ length: 64 }}, (_, i) => ({{ id: i, name: `row ${{i}} of {n}` }}));
 let calls = 0;
-function main(x) {{ calls++; return {{ mine: secret, sum: x + {n}, row: table[x % 64].name, calls }}; }}
+function main(x) {{
+  calls++;
+  return {{ mine: secret, sum: x + {n}, row: table[x % 64].name, calls }};
+}}
 """
 
 

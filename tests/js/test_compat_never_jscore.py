@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """jsrt.compat.never_jscore against never_jscore itself: one list of scripts through both.
 
-never_jscore runs in an interpreter that has it: `NEVER_JSCORE_PYTHON`, this one, or build/peers, which
-`make bench-seed` makes. Without any, its half of the test is skipped, ours is not.
+never_jscore runs in an interpreter that has it: `NEVER_JSCORE_PYTHON`, this one, or build/peers,
+which `make bench-seed` makes. Without any, its half of the test is skipped, ours is not.
 """
 
 from __future__ import annotations
@@ -55,15 +55,15 @@ function end() { $terminate({ b: [1, "x"] }); return 6 }
 
 EXPRESSIONS = [
     "undefined", "NaN", "Infinity", "null", "1.0", "-0", "1.5", "2 ** 53 + 2", "10n", "'a\\u20ac'",
-    "new Date(0)", "new Map([[1, 2]])", "new Set([1])", "/a/g", "new Error('x')", "(function () {})",
-    "Symbol('x')", "[1, , 3]", "[undefined, () => 1]", "({ a: undefined, b: () => 1, c: 1 })",
+    "new Date(0)", "new Map([[1, 2]])", "new Set([1])", "/a/g", "new Error('x')",
+    "(function () {})", "Symbol('x')", "[1, , 3]", "[undefined, () => 1]", "({ a: undefined, b: () => 1, c: 1 })",
     "new Uint8Array([1, 2])", "new ArrayBuffer(2)", "(() => { const a = {}; a.a = a; return a })()",
     "Promise.resolve(5)", "(async () => 1)()", "new (class A { constructor() { this.x = 1 } })()",
     "({ toJSON() { return 'tj' } })", "({ a: 1n })", "[NaN, Infinity]", "new Boolean(false)",
     "new String('s')", "1e21", "123456789012", "9007199254740993", "0.1 + 0.2", "-5", "true",
     "({ '__proto__': 1, b: 2 })", "Object.create(null)", "new Proxy({ a: 1 }, {})", "2 ** 63",
-    "globalThis === this", "let q = 1; q + 1", "if (1) { 7 }", "", "/* c */", "var zz = 5", "typeof zz",
-    "kept = 3", "kept + 1", "throw new TypeError('boom')", "throw 'str'", "throw { a: 1 }",
+    "globalThis === this", "let q = 1; q + 1", "if (1) { 7 }", "", "/* c */", "var zz = 5",
+    "typeof zz", "kept = 3", "kept + 1", "throw new TypeError('boom')", "throw 'str'", "throw { a: 1 }",
     "new Promise((r) => setTimeout(() => r('late'), 5))", "({ then(r) { r('thenable') } })",
     "$return({ a: 1 }); 5", "$exit(7); 3", "$storeResult({ z: 1 }); 4", "typeof $terminate",
     "[1.0, -0, 1e300, [[]], {}]", "'\\u0000\\u2028'", "Promise.reject(new Error('r'))", "nope",
@@ -74,7 +74,8 @@ CALLS: list[tuple[str, Any]] = [
     ("f", {"a": 1}), ("f", None), ("o.m", []), ("o.deep.er", [1]), ("id", [2**53]), ("id", [2**60]),
     ("id", [-(2**63)]), ("id", [2**64]), ("id", [1.0]), ("id", ["\u2028'\"\\n`${1}"]), ("inc", []),
     ("inc", []), ("later", [1]), ("early", []), ("store", []), ("id", [{"a": {"b": [None]}}]),
-    ("id", ["\u20ac\U0001f600"]), ("id", [0.1]), ("id", []), ("boom", []), ("nope", []), ("o.k", []),
+    ("id", ["\u20ac\U0001f600"]), ("id", [0.1]), ("id", []), ("boom", []),
+    ("nope", []), ("o.k", []),
 ]  # fmt: skip
 
 
@@ -161,12 +162,14 @@ def test_both_say_the_same() -> None:
     if python is None:
         pytest.skip("never_jscore is not installed")
     lines = script()
-    theirs, ours = run(python, "never_jscore", lines), run(sys.executable, never_jscore.__name__, lines)
+    theirs, ours = (
+        run(python, "never_jscore", lines),
+        run(sys.executable, never_jscore.__name__, lines),
+    )
     different = [
         (line[2:], their, our)
         for line, their, our in zip(lines, theirs, ours, strict=True)
-        if comparable(line, their) != comparable(line, our)
-        or type(their[1]) is not type(our[1])
+        if comparable(line, their) != comparable(line, our) or type(their[1]) is not type(our[1])
     ]
     assert different == []
 
@@ -194,9 +197,7 @@ def test_ours_alone() -> None:
 
 
 def parameters(function: Any) -> list[tuple[str, Any]]:
-    return [
-        (each.name, each.default) for each in inspect.signature(function).parameters.values()
-    ]
+    return [(each.name, each.default) for each in inspect.signature(function).parameters.values()]
 
 
 def test_signatures() -> None:
@@ -226,7 +227,8 @@ def test_signatures() -> None:
         ("return_value", False),
         ("auto_await", None),
     ]
-    assert never_jscore.__all__ == ["Context", "JSEngine"] and never_jscore.__version__ == "2.5.2"
+    assert never_jscore.__all__ == ["Context", "JSEngine"]
+    assert never_jscore.__version__ == "2.5.2"
 
 
 class TestDifferences:
@@ -241,7 +243,7 @@ class TestDifferences:
         with pytest.raises(Exception, match="nesting"):
             context.call("id", nested)
         for wrong in ((1, 2), b"a", {1, 2}, float("nan"), "\ud800", [10**400]):
-            with pytest.raises(Exception, match="Unsupported|Invalid"):
+            with pytest.raises(Exception, match=r"Unsupported|Invalid"):
                 context.call("id", [wrong])
         with pytest.raises(TypeError):
             context.call("id", [{1: 2}])
@@ -249,7 +251,7 @@ class TestDifferences:
     def test_names_are_not_source(self) -> None:
         context = never_jscore.Context()
         for name in ("(x => x)", "1;globalThis.hacked=1", "", "a b", "f()"):
-            with pytest.raises(Exception, match="is not a name|is not defined"):
+            with pytest.raises(Exception, match=r"is not a name|is not defined"):
                 context.call(name, [])
         assert context.evaluate("typeof hacked") == "undefined"
 
@@ -290,7 +292,8 @@ class TestDifferences:
         with pytest.raises(Exception, match="Compile error"):
             never_jscore.JSEngine("nonsense(")
         engine = never_jscore.JSEngine(LIB, workers=2)
-        assert engine.call("early", []) == {"a": 2} and engine.call("store", []) == "s"
+        assert engine.call("early", []) == {"a": 2}
+        assert engine.call("store", []) == "s"
         assert repr(engine) == "JSEngine(workers=2)"
         with pytest.raises(TypeError):
             engine.call("f", 5)  # type: ignore[arg-type]

@@ -84,7 +84,9 @@ def test_closing_one_leaves_the_others(ctx: jsrt.Context) -> None:
     one.eval("1"), two.eval("var a = 2")
     assert settle(ctx) == before + 2
     one.close()
-    assert one.closed and not two.closed and not ctx.closed
+    assert one.closed
+    assert not two.closed
+    assert not ctx.closed
     with pytest.raises(jsrt.ContextClosed):
         one.eval("1")
     assert two.eval("a") == 2

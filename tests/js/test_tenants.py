@@ -25,7 +25,9 @@ def test_state_stays_and_is_ones_own(tenants: jsrt.Tenants) -> None:
     assert [tenants.call("a", COUNTER, "next", [1]) for _ in range(3)] == [1, 2, 3]
     assert tenants.call("b", COUNTER, "next", [10]) == 10
     assert tenants.call("a", COUNTER, "next", (1,)) == 4
-    assert len(tenants) == 2 and "a" in tenants and "c" not in tenants
+    assert len(tenants) == 2
+    assert "a" in tenants
+    assert "c" not in tenants
 
 
 def test_a_new_script_starts_again(tenants: jsrt.Tenants) -> None:
@@ -39,7 +41,8 @@ def test_the_least_recently_used_goes(tenants: jsrt.Tenants) -> None:
         tenants.call(n, COUNTER, "next", [1])
     tenants.call(0, COUNTER, "next", [1])
     tenants.call(8, COUNTER, "next", [1])
-    assert len(tenants) == 8 and 1 not in tenants
+    assert len(tenants) == 8
+    assert 1 not in tenants
     assert tenants.call(0, COUNTER, "next", [1]) == 3
     assert tenants.call(1, COUNTER, "next", [1]) == 1
     figures = tenants.stats()
@@ -49,7 +52,8 @@ def test_the_least_recently_used_goes(tenants: jsrt.Tenants) -> None:
 
 def test_drop_and_close(tenants: jsrt.Tenants) -> None:
     tenants.call("a", COUNTER, "next", [1])
-    assert tenants.drop("a") and not tenants.drop("a")
+    assert tenants.drop("a")
+    assert not tenants.drop("a")
     assert tenants.call("a", COUNTER, "next", [1]) == 1
     tenants.close()
     with pytest.raises(jsrt.ContextClosed):
@@ -81,9 +85,13 @@ def test_an_error_leaves_the_tenant(tenants: jsrt.Tenants) -> None:
 
 @pytest.mark.parametrize("isolation", ["realm", "isolate"])
 def test_limits(isolation: str) -> None:
-    with jsrt.Tenants(isolation=isolation, timeout=2, max_memory=64, heap_limit=24) as tenants:  # type: ignore[arg-type]
+    limits = {"timeout": 2, "max_memory": 64, "heap_limit": 24}
+    with jsrt.Tenants(isolation=isolation, **limits) as tenants:  # type: ignore[arg-type]
         loop = "let n = 0; function f(x) { n++; while (x) ; return n }"
-        bomb = "let n = 0; function f(x) { n++; const a = []; while (x) a.push(new Array(9999).fill(n)); return n }"
+        bomb = (
+            "let n = 0; const a = [];"
+            "function f(x) { n++; while (x) a.push(new Array(9999).fill(n)); return n }"
+        )
         assert tenants.call("good", COUNTER, "next", [1]) == 1
         started = time.monotonic()
         with pytest.raises(jsrt.Timeout):
@@ -110,8 +118,15 @@ def test_no_way_from_one_to_another() -> None:
         () => (async () => {}).constructor("return globalThis.secret")(),
         () => new Error().constructor.secret, () => [].constructor.secret,
         () => Reflect.ownKeys(globalThis).includes("secret"),
-        () => { try { null.x } catch (e) { return e.constructor.constructor("return globalThis")().secret } },
-      ]) { const value = reach(); if (value && !(value instanceof Promise)) found.push(String(value)) }
+        () => {
+          try { null.x } catch (e) {
+            return e.constructor.constructor("return globalThis")().secret;
+          }
+        },
+      ]) {
+        const value = reach();
+        if (value && !(value instanceof Promise)) found.push(String(value));
+      }
       return found;
     }"""
     plant = """
@@ -137,7 +152,8 @@ def test_memory_is_bounded_and_answers_are_right() -> None:
                 answer = tenants.call(n, table + SCRIPT.format(n=n), "main", [round_])
                 assert answer[:2] == [n, round_]
         figures = tenants.stats()
-        assert figures["evicted"] > 50 and figures["heap_limits"] == 0
+        assert figures["evicted"] > 50
+        assert figures["heap_limits"] == 0
         assert figures["memory"] < 24 * 1.25
 
 
@@ -153,7 +169,8 @@ def test_growing_by_calls_is_seen() -> None:
 @pytest.mark.parametrize("isolation", ["realm", "isolate"])
 def test_threads(isolation: str) -> None:
     wrong: list[object] = []
-    with jsrt.Tenants(isolation=isolation, max_tenants=6, max_isolates=2, timeout=20) as tenants:  # type: ignore[arg-type]
+    bounds = {"max_tenants": 6, "max_isolates": 2, "timeout": 20}
+    with jsrt.Tenants(isolation=isolation, **bounds) as tenants:  # type: ignore[arg-type]
 
         def work(seed: int) -> None:
             for i in range(120):
@@ -167,7 +184,8 @@ def test_threads(isolation: str) -> None:
             thread.start()
         for thread in threads:
             thread.join(100)
-        assert wrong == [] and len(tenants) <= 6
+        assert wrong == []
+        assert len(tenants) <= 6
 
 
 def test_bad_arguments() -> None:

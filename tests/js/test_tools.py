@@ -12,7 +12,10 @@ import jsrt
 
 
 def test_heap_snapshot(ctx: jsrt.Context, tmp_path: Path) -> None:
-    ctx.eval("class FindMe { constructor() { this.text = 'a very findable text' } } let kept = new FindMe()")
+    ctx.eval(
+        "class FindMe { constructor() { this.text = 'a very findable text' } }"
+        "let kept = new FindMe()"
+    )
     path = tmp_path / "x.heapsnapshot"
     ctx.heap_snapshot(path)
     snapshot = json.loads(path.read_text())
@@ -24,7 +27,8 @@ def test_heap_snapshot(ctx: jsrt.Context, tmp_path: Path) -> None:
 
 def test_cpu_profile(ctx: jsrt.Context, tmp_path: Path) -> None:
     ctx.compile(
-        "function hot() { const end = Date.now() + 120; let n = 0; while (Date.now() < end) n++; return n }"
+        "function hot() {"
+        " const end = Date.now() + 120; let n = 0; while (Date.now() < end) n++; return n }"
         'function outer() { return hot() > 0 } globalThis["odd \\"name"] = outer',
         filename="hot.js",
     )
@@ -38,7 +42,8 @@ def test_cpu_profile(ctx: jsrt.Context, tmp_path: Path) -> None:
     assert set(profile["samples"]) <= set(nodes)
     assert profile["endTime"] - profile["startTime"] > 100_000
     (hot,) = (node for node in nodes.values() if node["callFrame"]["functionName"] == "hot")
-    assert hot["callFrame"]["url"] == "hot.js" and hot["callFrame"]["lineNumber"] == 0
+    assert hot["callFrame"]["url"] == "hot.js"
+    assert hot["callFrame"]["lineNumber"] == 0
     assert hot["hitCount"] > 5
     assert any(hot["id"] in node["children"] for node in nodes.values())
 
