@@ -21,6 +21,7 @@ from ._jsrt import (
     statistics,
     v8_version,
 )
+from .engine import JSEngine
 from .errors import (
     ContextClosed,
     ConversionError,
@@ -31,6 +32,7 @@ from .errors import (
     PendingPromiseError,
     Timeout,
 )
+from .tenants import Tenants
 
 Function = JSFunction
 """The name it had before there were other handles."""
@@ -42,12 +44,14 @@ __all__ = [
     "Error",
     "Function",
     "HeapLimit",
+    "JSEngine",
     "JSError",
     "JSFunction",
     "JSObject",
     "JSPromise",
     "JSSyntaxError",
     "PendingPromiseError",
+    "Tenants",
     "Timeout",
     "dump_stacks_on",
     "node_version",

@@ -24,11 +24,11 @@ static PyObject *
 debug_counts(PyObject *module, PyObject *unused)
 {
     jsrt_state_t *state = jsrt_state_of(module);
-    return Py_BuildValue("{s:n,s:n,s:n,s:n,s:n,s:n,s:n}", "contexts", state->context_count,
+    return Py_BuildValue("{s:n,s:n,s:n,s:n,s:n,s:n,s:n,s:n}", "contexts", state->context_count,
                          "handles", state->handle_count, "engines", state->engine_count, "isolates",
-                         (Py_ssize_t)jsv8_live_isolates(), "refs", (Py_ssize_t)jsv8_live_refs(),
-                         "hosted", (Py_ssize_t)jsv8_live_hosted(), "tasks",
-                         PySet_GET_SIZE(state->tasks));
+                         (Py_ssize_t)jsv8_live_isolates(), "realms", (Py_ssize_t)jsv8_live_realms(),
+                         "refs", (Py_ssize_t)jsv8_live_refs(), "hosted",
+                         (Py_ssize_t)jsv8_live_hosted(), "tasks", PySet_GET_SIZE(state->tasks));
 }
 
 static PyObject *
@@ -219,6 +219,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->PendingPromiseError);
     Py_VISIT(state->kinds);
     Py_VISIT(state->get_running_loop);
+    Py_VISIT(state->code_store);
     return 0;
 }
 
@@ -245,6 +246,7 @@ module_clear(PyObject *module)
     Py_CLEAR(state->PendingPromiseError);
     Py_CLEAR(state->kinds);
     Py_CLEAR(state->get_running_loop);
+    Py_CLEAR(state->code_store);
     return 0;
 }
 

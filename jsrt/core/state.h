@@ -41,6 +41,8 @@ typedef struct jsrt_state {
     PyObject *get_running_loop, *ensure_future;
     PyObject *tasks; /* expose.c: owned: a set of those that JavaScript waits for */
 
+    PyObject *code_store; /* source.c: owned: a jsrt.code_cache.Store; None: there is none */
+
     /* engine.c */
     struct jsrt_engine *engines; /* every booted engine, linked by next/previous */
     PyObject *share_dir;         /* str or None: where Node's own JS files were unpacked */

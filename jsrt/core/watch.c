@@ -234,6 +234,17 @@ jsrt_watch_start(jsrt_watch_t *watch, jsv8_isolate_t *isolate, double timeout)
 }
 
 void
+jsrt_watch_limit(jsrt_watch_t *watch, double timeout)
+{
+    uint64_t ns = timeout > 0 ? (uint64_t)(timeout * 1e9) : 0;
+    if (watch->timeout != ns) { /* written under the GIL only */
+        pthread_mutex_lock(&dog.mutex);
+        watch->timeout = ns;
+        pthread_mutex_unlock(&dog.mutex);
+    }
+}
+
+void
 jsrt_watch_stop(jsrt_watch_t *watch)
 {
     if (jsv8_process_forked()) {
