@@ -143,7 +143,8 @@ def cxx_standard() -> str:
 
 
 def common_flags() -> list[str]:
-    flags = ["-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-unused-parameter", "-g"]
+    # Calls into libpython and libnode are the hot path: without the PLT's jump each is cheaper.
+    flags = ["-fno-plt", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-unused-parameter", "-g"]
     flags += ["-O0", "-g3", "-UNDEBUG"] if DEBUG else ["-O2"]
     if SANITIZE:
         flags += [

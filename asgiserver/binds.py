@@ -166,9 +166,9 @@ def bind_all(config: Config) -> list[socket.socket]:
         for bind in binds:
             match bind:
                 case Tcp(host, port):
-                    sockets += _bind_tcp(host, port, config.reuse_port)
+                    sockets += bind_tcp(host, port, config.reuse_port)
                 case Unix(path):
-                    sockets.append(_bind_unix(path, config.uds_mode))
+                    sockets.append(bind_unix(path, config.uds_mode))
                 case Descriptor(fd):
                     sockets.append(_adopt(fd))
                 case Activated(name):
@@ -189,7 +189,7 @@ def bind_all(config: Config) -> list[socket.socket]:
     return sockets
 
 
-def _bind_tcp(host: str, port: int, reuse_port: bool) -> list[socket.socket]:
+def bind_tcp(host: str, port: int, reuse_port: bool) -> list[socket.socket]:
     try:
         found = socket.getaddrinfo(
             host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -232,7 +232,7 @@ def _bind_to(sock: socket.socket, address: Any, reuse_port: bool) -> None:
     sock.setblocking(False)
 
 
-def _bind_unix(path: str, mode: int | None) -> socket.socket:
+def bind_unix(path: str, mode: int | None) -> socket.socket:
     try:
         found = os.stat(path)
     except OSError:

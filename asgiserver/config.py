@@ -21,6 +21,8 @@ from . import accesslog, binds, handover, importer, logs, tls
 from .errors import StartupError
 from .logs import LOGGING_CONFIG, TRACE_LEVEL
 from .reload import Watched
+from .request_id import RequestId
+from .stats.address import parse_address
 
 if TYPE_CHECKING:
     import asyncio
@@ -156,6 +158,8 @@ class Config:
         js_heap_limit: int | None = None,
         js_timeout: int | None = None,
         no_js: bool = False,
+        stats: str | int | None = None,
+        request_id_header: str | None = None,
         **others: Any,
     ) -> None:
         _refuse_others(others)
@@ -240,6 +244,8 @@ class Config:
         self.js_heap_limit = js_heap_limit
         self.js_timeout = js_timeout
         self.no_js = no_js
+        self.stats = None if stats is None else str(stats)
+        self.request_id_header = request_id_header
 
         self.loaded = False
         self.loaded_app: Any = None
@@ -270,6 +276,12 @@ class Config:
         if self.log_format not in LOG_FORMATS:
             raise ValueError(f"log_format must be one of {', '.join(LOG_FORMATS)}")
         accesslog.compile_format(self.access_log_format or "")
+        if self.stats is not None:
+            if find_spec("prometheus_client") is None:
+                raise ValueError("stats needs prometheus-client (pip install prometheus-client)")
+            parse_address(self.stats)
+        if self.request_id_header is not None:
+            encode_header(self.request_id_header, "")
         if self.js_profile not in JS_PROFILES:
             raise ValueError(f"js_profile must be one of {', '.join(JS_PROFILES)}")
         if self.no_js and self.js:
@@ -430,6 +442,8 @@ class Config:
         if self.records_exchanges and access.hasHandlers():
             line = accesslog.compile_format(self.access_log_format or accesslog.UVICORN_FORMAT)
             app = accesslog.Recorder(app, line, logs.ExchangeLog(access))
+        if self.request_id_header is not None:
+            app = RequestId(app, self.request_id_header)
         if logging.getLogger("asgiserver.asgi").isEnabledFor(TRACE_LEVEL):
             app = logs.TraceMessages(app)
         self.loaded_app = app

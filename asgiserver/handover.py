@@ -12,9 +12,13 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 
 VARIABLE = "CASGI_HANDOVER"
 """Environment variable: descriptors of the sockets, then that of the pipe, with commas between."""
+
+STATS_VARIABLE = "CASGI_HANDOVER_STATS"
+"""Environment variable: descriptors of the stats port's sockets, with commas between."""
 
 READY = b"R"
 
@@ -27,6 +31,7 @@ class Handover:
     Args:
         sockets: what is handed over.
         variables: to be added to the new process's environment.
+        stats: the sockets of the stats port, handed over too.
 
     Attributes:
         pipe: gives READY, or nothing where the new process has ended.
@@ -36,10 +41,19 @@ class Handover:
         OSError: the process cannot be started.
     """
 
-    def __init__(self, sockets: list[socket.socket], variables: dict[str, str]) -> None:
+    def __init__(
+        self,
+        sockets: list[socket.socket],
+        variables: dict[str, str],
+        stats: Sequence[socket.socket] = (),
+    ) -> None:
         self.pipe, write = os.pipe()
         descriptors = [sock.fileno() for sock in sockets] + [write]
         environment = {**os.environ, **variables, VARIABLE: ",".join(map(str, descriptors))}
+        if stats:
+            extra = [sock.fileno() for sock in stats]
+            environment[STATS_VARIABLE] = ",".join(map(str, extra))
+            descriptors += extra
         try:
             self.process = subprocess.Popen(
                 [sys.executable, *sys.orig_argv[1:]], pass_fds=descriptors, env=environment
@@ -74,6 +88,19 @@ def inherited_sockets() -> list[socket.socket]:
     *descriptors, _pipe = map(int, text.split(","))
     for descriptor in (*descriptors, _pipe):
         os.set_inheritable(descriptor, False)
+    return _adopt(descriptors)
+
+
+def inherited_stats() -> list[socket.socket]:
+    """The same for the stats port's."""
+    text = os.environ.pop(STATS_VARIABLE, "")
+    descriptors = [int(part) for part in text.split(",") if part]
+    for descriptor in descriptors:
+        os.set_inheritable(descriptor, False)
+    return _adopt(descriptors)
+
+
+def _adopt(descriptors: list[int]) -> list[socket.socket]:
     sockets = [socket.socket(fileno=descriptor) for descriptor in descriptors]
     for sock in sockets:
         sock.setblocking(False)

@@ -529,6 +529,24 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
             True,
         ),
     ),
+    "Watching": (
+        Option(
+            "--stats",
+            "Serve /metrics (Prometheus), a live page at /, /healthz and /readyz at this address: "
+            "PORT, which is on 127.0.0.1, HOST:PORT or unix:PATH (needs prometheus-client).",
+            click.STRING,
+            ours=True,
+            metavar="ADDRESS",
+        ),
+        Option(
+            "--request-id-header",
+            "Give every request without a usable header of this name a fresh id in it, and send "
+            "the id back in the response.",
+            click.STRING,
+            ours=True,
+            metavar="NAME",
+        ),
+    ),
     "JavaScript": (
         Option(
             "--js",

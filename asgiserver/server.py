@@ -28,7 +28,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from types import FrameType
-from typing import Any, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from . import binds, handover, js, systemd, tls
 from .binds import address_text
@@ -36,6 +36,10 @@ from .config import STARTUP_FAILURE, Config, StartupError
 from .lifespan import Lifespan
 from .logs import LOG_LEVELS, AccessLog, paint
 from .reload import has_loaded, run_apart
+
+if TYPE_CHECKING:
+    from .stats.reporter import Reporter
+    from .stats.service import StatsThread
 
 logger = logging.getLogger("asgiserver.error")
 access_logger = logging.getLogger("asgiserver.access")
@@ -121,6 +125,8 @@ class Server:
             where threads or tasks refuse to end.
     """
 
+    supervised: ClassVar[bool] = False
+
     def __init__(self, config: Config) -> None:
         self.config = config
         self.started = False
@@ -142,6 +148,9 @@ class Server:
         self._notifier = systemd.Notifier()
         self._ping_timer: asyncio.TimerHandle | None = None
         self.loads: tuple[mmap.mmap, int] | None = None
+        self.record: memoryview | None = None
+        self._stats: StatsThread | None = None
+        self._reporter: Reporter | None = None
         self._certificates: tls.Certificates | None = None
 
     # -- stopping from outside ------------------------------------------------------------------
@@ -259,6 +268,7 @@ class Server:
             self._notifier = systemd.Notifier.take()
         bound = list(sockets) if sockets is not None else self._bind()
         self.servers = [Listening(sock) for sock in bound]
+        self._begin_stats()
         if config.tls is not None:
             assert self._loop is not None
             self._certificates = tls.Certificates(config.tls, self._loop)
@@ -293,11 +303,15 @@ class Server:
         if self._certificates is not None:
             self._certificates.watch(config.ssl_reload_interval)
         self.started = True
+        if self._stats is not None:
+            self._stats.show("ready")
         self.announce()
 
     def announce(self) -> None:
         """Logs where the server can be reached, and tells the service manager."""
         log_addresses(self.config, self._listening())
+        if self._stats is not None:
+            self._stats.port.announce()
         handover.accept()
         self._notifier.ready(self._status())
         self._ping()
@@ -340,6 +354,8 @@ class Server:
             self._ping_timer.cancel()
         if self._certificates is not None:
             self._certificates.stop()
+        if self._stats is not None:
+            self._stats.show("draining")
         if self.core is not None:
             logger.info("Shutting down")
             self.core.stop_listening()
@@ -356,6 +372,7 @@ class Server:
                     left = max(deadline - time.monotonic(), _SHUTDOWN_LEAST)
                 await self._unless_forced(self.lifespan.shutdown(), left)
             await self.lifespan.cancel()
+        self._end_stats()
         if self.js is not None:
             self.state.pop("js", None)
             self.js.close()
@@ -480,10 +497,33 @@ class Server:
         }
         if self.loads is not None:
             settings["loads"], settings["load_index"] = self.loads
+        settings["stats"] = self.record
         loop: Any = self._loop
         # The core copies the context it is made in for each request.
         context = contextvars.Context() if config.reset_contextvars else contextvars.copy_context()
         return context.run(_core.Server, loop, config.loaded_app, settings)
+
+    def _begin_stats(self) -> None:
+        if self.config.stats is None:
+            return
+        from .stats.reporter import Reporter
+
+        if self.record is None and not self.supervised:
+            from .stats.service import StatsThread
+
+            self._stats = StatsThread(self.config)
+            self.record = self._stats.record
+        if self.record is not None:
+            assert self._loop is not None
+            self._reporter = Reporter(self.record, self._loop)
+            self._reporter.start()
+
+    def _end_stats(self) -> None:
+        if self._reporter is not None:
+            self._reporter.stop()
+        if self._stats is not None:
+            self._stats.stop()
+            self._stats = None
 
     def _bind(self) -> list[socket.socket]:
         sockets = self.config.bind_sockets()

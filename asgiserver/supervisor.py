@@ -24,7 +24,6 @@ child not yet reaped.
 
 from __future__ import annotations
 
-import enum
 import gc
 import logging
 import os
@@ -35,8 +34,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import binds, handover, js, systemd, tls
 from ._core import release_idle_pages
@@ -44,8 +42,12 @@ from .config import STARTUP_FAILURE, Config, StartupError
 from .logs import paint
 from .reload import Watcher, forget_bytecode
 from .server import SAME_SIGNAL, flush_output, log_addresses, unlink_unix_socket
+from .slots import Slot, State, Worker
 from .vitals import DUMP_SIGNAL, Pulses, Watchdog, ending, resident_bytes, sleeps
-from .worker import FAILED, LIMIT, READY, worker_main
+from .worker import FAILED, LIMIT, READY, Shared, worker_main
+
+if TYPE_CHECKING:
+    from .stats.service import StatsProcess
 
 logger = logging.getLogger("asgiserver.error")
 
@@ -59,8 +61,6 @@ SIGNALS = (
     signal.SIGCHLD,
 )
 
-BACK_OFF = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
-"""Seconds before a slot's next start, by the number of failures in a row."""
 NEVER = float("inf")
 SETTLED = 10.0
 """Seconds of service after which a worker's death is no longer counted as one in a row."""
@@ -74,69 +74,6 @@ CHECKUP_AT_MOST = 1.25
 """Seconds between two looks at the workers' health; less where the patience is short."""
 RELOAD_GRACE = 2.0
 """Seconds that requests of the old code have after a reload."""
-
-
-class State(enum.Enum):
-    STARTING = enum.auto()
-    READY = enum.auto()
-    DRAINING = enum.auto()
-
-
-@dataclass(eq=False)
-class Worker:
-    """A child process.
-
-    Attributes:
-        pid: its process id.
-        channel: our end of its channel, -1 when closed.
-        generation: the rolling restart it belongs to.
-        escalation: signals that are still to be sent to it, with their times, the next one last.
-        failure: what it said about a failed start.
-        retiring: it gets a successor.
-        blocked: … because its loop did not turn.
-        line: its line of the pulses' page and of the table of connections.
-        stacks: descriptor of the file that its threads' stacks are written to.
-        watchdog: what was seen of its pulse, where that matters.
-        dump_due: when its threads' stacks are to be read.
-    """
-
-    pid: int
-    channel: int
-    generation: int
-    state: State = State.STARTING
-    ready_at: float = 0.0
-    escalation: list[tuple[float, int]] = field(default_factory=list)
-    failure: bytes | None = None
-    retiring: bool = False
-    blocked: bool = False
-    line: int | None = None
-    stacks: int = -1
-    watchdog: Watchdog | None = None
-    dump_due: float | None = None
-
-
-@dataclass(eq=False)
-class Slot:
-    """A place for one worker.
-
-    Attributes:
-        current: who serves (or starts, where nobody served before).
-        successor: who starts in order to take over from current.
-        failures: quick deaths and failed starts in a row.
-        not_before: when the next start is due.
-    """
-
-    current: Worker | None = None
-    successor: Worker | None = None
-    failures: int = 0
-    not_before: float = 0.0
-
-    def back_off(self) -> float:
-        """Counts a failure and says how long to wait after it."""
-        delay = BACK_OFF[min(self.failures, len(BACK_OFF) - 1)]
-        self.failures += 1
-        self.not_before = time.monotonic() + delay
-        return delay
 
 
 class Supervisor:
@@ -173,6 +110,8 @@ class Supervisor:
         self._unlink: list[tuple[str, int]] = []
         self._notifier = systemd.Notifier()
         self._pulses = Pulses()
+        self._stats: StatsProcess | None = None
+        self._crashes = self._blocked = 0
         self._checkup_at = NEVER
         self._handover: handover.Handover | None = None
         self._watcher: Watcher | None = None
@@ -200,12 +139,16 @@ class Supervisor:
         try:
             if self.config.watched is not None:
                 self._start_watcher()
+            if self._stats is not None:
+                self._stats.start(self._fork, self._lifeline[0], self._sockets)
             self._loop()
         finally:
             self._kill_all()
             if self._watcher is not None:
                 self._watcher.stop()
             self._close_sockets()
+            if self._stats is not None:
+                self._stats.stop()
             self._release_signals(former)
             self._selector.close()
             for fd in self._lifeline:
@@ -243,6 +186,10 @@ class Supervisor:
                 tls.make_context(self.config.tls)
             if self.config.preload:
                 self.config.load()
+            if self.config.stats is not None:
+                from .stats.service import StatsProcess
+
+                self._stats = StatsProcess(self.config, self._pulses)
         except StartupError:
             self._close_sockets()
             raise
@@ -286,6 +233,8 @@ class Supervisor:
                 self._check_up()
                 self._start_due()
                 self._notifier.ping(self._is_healthy())
+            if self._stats is not None:
+                self._show(self._stats)
             if self._stopping and not self._workers:
                 return
             for key, _ in self._selector.select(self._timeout()):
@@ -388,6 +337,7 @@ class Supervisor:
         line = self._pulses.take()
         pulse = None if line is None else self._pulses.buffer(line)
         loads = None if line is None else (self._pulses.loads, line)
+        record = None if self._stats is None else self._stats.record(line)
 
         def become_worker() -> NoReturn:
             os.close(read)
@@ -397,7 +347,10 @@ class Supervisor:
             signal.signal(signal.SIGHUP, _no_action)
             # SIGQUIT's default would leave a core file behind.
             signal.signal(signal.SIGQUIT, _exit_at_once)
-            worker_main(self.config, self._sockets, write, self._lifeline[0], loads, pulse, stacks)
+            if self._stats is not None:
+                self._stats.close_in_worker()
+            shared = Shared(loads, pulse, stacks, record)
+            worker_main(self.config, self._sockets, write, self._lifeline[0], shared)
 
         try:
             pid = self._fork(become_worker)
@@ -553,6 +506,8 @@ class Supervisor:
         ):
             self._complete = True
             log_addresses(self.config, self._sockets)
+            if self._stats is not None:
+                self._stats.port.announce()
             if handover.accept():
                 self._notifier.begin()  # The older process tells the service manager the rest.
             else:
@@ -633,8 +588,24 @@ class Supervisor:
     def _on_stacks(self, worker: Worker) -> None:
         worker.dump_due = None
         worker.retiring = True
+        self._blocked += 1
         text = os.pread(worker.stacks, 1 << 20, 0).decode("utf-8", "replace").rstrip()
         logger.error("Stacks of worker [%d], the latest call first:\n%s", worker.pid, text)
+
+    def _show(self, stats: StatsProcess) -> None:
+        state = "draining" if self._stopping else "ready" if self._complete else "starting"
+        slots = {w: i for i, s in enumerate(self._slots, 1) for w in (s.current, s.successor) if w}
+        stats.show(
+            state,
+            len(self._slots),
+            [
+                (w.line, w.pid, w.state.name.lower(), slots.get(w, 0), int(w.since * 1e6))
+                for w in self._workers.values()
+                if w.line is not None
+            ],
+            self._crashes,
+            self._blocked,
+        )
 
     # -- handing over ---------------------------------------------------------------------------
 
@@ -645,7 +616,8 @@ class Supervisor:
         logger.info("Received SIGUSR2: starting a process to take over")
         flush_output()
         try:
-            self._handover = handover.Handover(self._sockets, self._notifier.environment())
+            stats = () if self._stats is None else self._stats.port.sockets
+            self._handover = handover.Handover(self._sockets, self._notifier.environment(), stats)
         except OSError as error:
             logger.error("It cannot be started: %s", error)
             return
@@ -663,6 +635,8 @@ class Supervisor:
             )
             self._notifier.handed_over(taken.process.pid, self._status())
             self._unlink = []  # The socket files are the new process's.
+            if self._stats is not None:
+                self._stats.port.hand_over()
             if not self._stopping:
                 self._stop(0)
         elif not self._stopping:
@@ -679,6 +653,8 @@ class Supervisor:
                 pid, status = worker.pid, 0
             if pid:
                 self._on_death(worker, os.waitstatus_to_exitcode(status))
+        if self._stats is not None:
+            self._stats.revive(self._fork, self._lifeline[0], self._sockets)
 
     def _on_death(self, worker: Worker, code: int) -> None:
         while worker.channel >= 0:  # Its last words; the pipe ends as the process has.
@@ -711,6 +687,7 @@ class Supervisor:
             return
         if time.monotonic() - worker.ready_at > SETTLED or (code == 0 and worker.retiring):
             slot.failures = 0
+        self._crashes += 1
         delay = slot.back_off()
         when = f"in {delay:g} s" if delay else "now"
         logger.error("Worker [%d] %s: replacing it %s", worker.pid, ending(code), when)

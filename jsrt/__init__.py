@@ -11,7 +11,16 @@ Importing loads libnode and starts nothing: V8 boots with the first use of a `Co
 process may import jsrt and fork.
 """
 
-from ._jsrt import Context, Function, node_version, v8_version
+from ._jsrt import (
+    Context,
+    JSFunction,
+    JSObject,
+    JSPromise,
+    dump_stacks_on,
+    node_version,
+    statistics,
+    v8_version,
+)
 from .errors import (
     ContextClosed,
     ConversionError,
@@ -23,6 +32,9 @@ from .errors import (
     Timeout,
 )
 
+Function = JSFunction
+"""The name it had before there were other handles."""
+
 __all__ = [
     "Context",
     "ContextClosed",
@@ -31,9 +43,14 @@ __all__ = [
     "Function",
     "HeapLimit",
     "JSError",
+    "JSFunction",
+    "JSObject",
+    "JSPromise",
     "JSSyntaxError",
     "PendingPromiseError",
     "Timeout",
+    "dump_stacks_on",
     "node_version",
+    "statistics",
     "v8_version",
 ]

@@ -20,6 +20,7 @@
 #include "net/balance.h"
 #include "net/deadline.h"
 #include "net/peers.h"
+#include "net/stats.h"
 #include "net/trust.h"
 #include "proto/headers.h"
 
@@ -145,6 +146,8 @@ typedef struct asgi_server {
     asgi_hook_t at_close;
     asgi_balance_t balance; /* its table is loads's memory */
     Py_buffer loads;        /* owned; obj is NULL where there is none */
+    asgi_stats_t *stats;    /* in stats_view; NULL: nothing is counted */
+    Py_buffer stats_view;   /* owned; obj is NULL where there is none */
     size_t held;            /* listeners + connections + cycles + the timer */
 
     asgi_buf_t defaults;           /* date, server and configured header lines */
@@ -173,6 +176,8 @@ typedef struct asgi_server {
     bool debug; /* http.response.debug is logged */
 } asgi_server_t;
 
+struct CycleObject;
+
 /* Called by module.c. */
 int asgi_server_exec(PyObject *module, struct asgi_state *state);
 int asgi_server_traverse(struct asgi_state *state, visitproc visit, void *arg);
@@ -190,7 +195,7 @@ asgi_slice_t asgi_server_defaults(asgi_server_t *server);
  * raises is reported to the loop. GIL held; nothing is pending afterwards. */
 void asgi_server_log(asgi_server_t *server, int level, const char *message, PyObject *exception);
 
-/* A response went out: counts it, and tells on_max_requests when the limit is reached. */
-void asgi_server_count_request(asgi_server_t *server);
+/* The response to a cycle went out: counts it, and tells on_max_requests when the limit is reached. */
+void asgi_server_count_request(struct CycleObject *cycle, unsigned status);
 
 #endif

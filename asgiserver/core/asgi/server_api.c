@@ -273,6 +273,25 @@ share_loads(asgi_server_t *self, PyObject *config)
     return 0;
 }
 
+/* Where this worker's figures go; without it nothing is counted. */
+static int
+share_stats(asgi_server_t *self, PyObject *config)
+{
+    PyObject *memory = option(config, "stats");
+
+    if (memory == NULL)
+        return 0;
+    if (PyObject_GetBuffer(memory, &self->stats_view, PyBUF_WRITABLE) < 0)
+        return -1;
+    if ((size_t)self->stats_view.len < sizeof *self->stats
+        || (uintptr_t)self->stats_view.buf % __alignof__(asgi_stats_t) != 0) {
+        PyErr_SetString(PyExc_ValueError, "config['stats'] is too small or not aligned");
+        return -1;
+    }
+    self->stats = self->stats_view.buf;
+    return 0;
+}
+
 static int
 make_tls(asgi_server_t *self, PyObject *config)
 {
@@ -354,7 +373,8 @@ PyDoc_STRVAR(
     "max_chunk_extra, max_body_bytes, limit_connections_per_client, limit_min_rate,\n"
     "backlog, ws_max_size, ws_max_queue, ws_per_message_deflate, ws_ping_interval,\n"
     "ws_ping_timeout (seconds), access_log, error_log, on_max_requests, debug,\n"
-    "proxy_headers, proxy_protocol, forwarded_allow_ips, forwarded_header.");
+    "proxy_headers, proxy_protocol, forwarded_allow_ips, forwarded_header,\n"
+    "stats (a buffer: net/stats.h).");
 
 static PyObject *
 server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
@@ -395,9 +415,9 @@ server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         || option_callable(config, "error_log", &self->error_log) < 0
         || option_callable(config, "on_max_requests", &self->on_max_requests) < 0
         || make_bounds(self, config) < 0 || share_loads(self, config) < 0
-        || make_tls(self, config) < 0 || make_scope(self, config) < 0
-        || asgi_extensions_make(self) < 0 || make_trust(self, config) < 0
-        || make_defaults(self, config) < 0) {
+        || share_stats(self, config) < 0 || make_tls(self, config) < 0
+        || make_scope(self, config) < 0 || asgi_extensions_make(self) < 0
+        || make_trust(self, config) < 0 || make_defaults(self, config) < 0) {
         if (!PyErr_Occurred())
             PyErr_NoMemory();
         Py_DECREF(self);
@@ -467,6 +487,7 @@ server_dealloc(PyObject *op)
     Py_CLEAR(self->root_path);
     Py_CLEAR(self->root_path_bytes);
     PyBuffer_Release(&self->loads);
+    PyBuffer_Release(&self->stats_view);
     asgi_pool_dispose(&self->conn_pool);
     asgi_peers_dispose(&self->peers);
     asgi_trust_dispose(&self->trust);

@@ -219,6 +219,11 @@ count_connection(asgi_server_t *server, int change)
     server->connections += (size_t)change;
     if (server->balance.present)
         asgi_balance_tell(&server->balance, server->connections);
+    if (server->stats != NULL) {
+        asgi_stats_set(server->stats->connections, server->connections);
+        if (change > 0)
+            asgi_stats_count(server->stats->accepted, 1);
+    }
 }
 
 static void
@@ -343,6 +348,8 @@ asgi_conn_close(asgi_conn_t *conn)
     asgi_loop_hook_cancel(server->loop, &conn->flush_hook);
     if (conn->proto != NULL)
         conn->proto->on_gone(conn);
+    else if (conn->cycle != NULL && server->stats != NULL)
+        asgi_stats_count(server->stats->unfinished, 1);
     asgi_conn_detach(conn, true);
 }
 

@@ -88,6 +88,9 @@ asgi_http1_conn_refuse(asgi_conn_t *conn, unsigned status, const char *text)
 
     if (conn->ending || conn->stream.closing)
         return;
+    /* These two stand for the application's answer, which its end counts. */
+    if (conn->server->stats != NULL && status != 403 && status != 500)
+        asgi_stats_refused(conn->server->stats, status);
     if (asgi_http1_out_plain(asgi_stream_out(&conn->stream), status,
                              asgi_server_defaults(conn->server), text, with_body)
         < 0) {
