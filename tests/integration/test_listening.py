@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import socket
 import stat
@@ -16,14 +15,13 @@ from pathlib import Path
 
 import httpx
 import pytest
-from casgi_process import Load, casgi
+from casgi_process import ACTIVATE, Load, activate, casgi
 
 APP = ("process_apps:app", "--no-js", "--no-access-log", "--lifespan", "off")
 MODES = pytest.mark.parametrize(
     "mode", [(), ("--workers", "2"), ("--reload",)], ids=["single", "workers", "reload"]
 )
 IPV6 = socket.has_dualstack_ipv6()
-ACTIVATE = shutil.which("systemd-socket-activate")
 
 
 def get(url: str, uds: str | None = None) -> dict:
@@ -159,7 +157,10 @@ def program(folder: Path, settings: str) -> Path:
         "    await send({'type': 'http.response.body', 'body': b'here'})\n"
     )
     main = folder / "main.py"
-    main.write_text(f"import asgiserver, web\nasgiserver.run('web:app', reload=True, {settings})\n")
+    main.write_text(
+        f"import sys\nsys.path.insert(0, {str(folder)!r})\nimport asgiserver, web\n"
+        f"asgiserver.run('web:app', reload=True, {settings})\n"
+    )
     return main
 
 
@@ -178,10 +179,7 @@ def test_reload_in_a_program_that_was_given_a_socket(tmp_path):
 def test_reload_in_a_program_that_systemd_started(tmp_path):
     path = tmp_path / "s"
     main = program(tmp_path, "")
-    root = Path(__file__).resolve().parents[2]
-    python_path = os.pathsep.join(p for p in (os.environ.get("PYTHONPATH"), str(root)) if p)
-    command = (ACTIVATE, "--listen", str(path), f"--setenv=PYTHONPATH={python_path}")
-    command += (sys.executable, "-u", str(main))
+    command = (*activate([str(path)]), sys.executable, "-u", str(main))
     with casgi(command=command, cwd=tmp_path) as server:
         server.wait_for("Listening on")
         with httpx.Client(transport=httpx.HTTPTransport(uds=str(path)), timeout=20) as client:

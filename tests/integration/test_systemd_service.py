@@ -7,7 +7,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 import signal
 import socket
 import sys
@@ -16,11 +15,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from casgi_process import Casgi, Load, casgi
+from casgi_process import ACTIVATE, Casgi, Load, activate, casgi
 
 APP = ("process_apps:app", "--no-js", "--no-access-log", "--lifespan", "off")
 MODES = pytest.mark.parametrize("mode", [(), ("--workers", "2")], ids=["single", "workers"])
-ACTIVATE = shutil.which("systemd-socket-activate")
 
 
 class Manager:
@@ -225,14 +223,7 @@ class TestActivation:
 @contextlib.contextmanager
 def activated(listen: list[str], *options: str, names: tuple[str, ...] = ()) -> Iterator[Casgi]:
     """A casgi that systemd-socket-activate, which listens already, runs at the first connection."""
-    assert ACTIVATE is not None
-    flags = [flag for each in listen for flag in ("--listen", each)]
-    # Its environment is empty but for what is passed on.
-    passed = [f"--setenv={name}={os.environ[name]}" for name in ("PATH",)]
-    root = str(Path(__file__).resolve().parents[2])
-    path = os.pathsep.join(p for p in (os.environ.get("PYTHONPATH"), root) if p)
-    passed += [f"--setenv=PYTHONPATH={path}", "--setenv=PYTHONUNBUFFERED=1"]
-    command = (ACTIVATE, *flags, *names, *passed, sys.executable, "-m", "asgiserver")
+    command = (*activate(listen, *names), sys.executable, "-u", "-m", "asgiserver")
     with casgi(*APP, *options, command=command) as server:
         server.wait_for("Listening on", count=len(listen))
         yield server
