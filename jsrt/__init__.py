@@ -13,7 +13,9 @@ process may import jsrt and fork.
 
 from ._jsrt import (
     Context,
-    Function,
+    JSFunction,
+    JSObject,
+    JSPromise,
     dump_stacks_on,
     node_version,
     statistics,
@@ -30,6 +32,9 @@ from .errors import (
     Timeout,
 )
 
+Function = JSFunction
+"""The name it had before there were other handles."""
+
 __all__ = [
     "Context",
     "ContextClosed",
@@ -38,6 +43,9 @@ __all__ = [
     "Function",
     "HeapLimit",
     "JSError",
+    "JSFunction",
+    "JSObject",
+    "JSPromise",
     "JSSyntaxError",
     "PendingPromiseError",
     "Timeout",

@@ -20,7 +20,7 @@ typedef struct {
     PyObject *filename; /* owned: str */
 } jsrt_source_t;
 
-typedef struct {
+typedef struct jsrt_context {
     PyObject_HEAD
     jsrt_state_t *state; /* borrowed from the module, which the type keeps alive */
     PyObject *weakrefs;
@@ -29,6 +29,8 @@ typedef struct {
     jsrt_source_t *sources; /* owned */
     Py_ssize_t source_count, source_capacity;
     jsrt_pool_t pool;
+    struct jsrt_exposure *exposures; /* expose.c: owned */
+    unsigned long exposed;           /* the last one's number; engines catch up */
 } ContextObject;
 
 extern PyType_Spec jsrt_context_spec;
@@ -44,6 +46,9 @@ PyObject *jsrt_context_finish(ContextObject *context, EngineObject *engine, jsv8
  * an exception. */
 PyObject *jsrt_context_call(ContextObject *context, PyObject *name, jsrt_args_t *args,
                             jsv8_want_t want, PyObject *loop);
+/* The part of jsrt_context_finish before the leave. */
+PyObject *jsrt_context_result(ContextObject *context, EngineObject *engine, jsv8_status_t status,
+                              jsv8_value_t *result, jsv8_error_t *error, PyObject *loop);
 void jsrt_context_leave(ContextObject *context, EngineObject *engine);
 
 static inline EngineObject *
@@ -51,7 +56,7 @@ jsrt_context_enter(ContextObject *context)
 {
     EngineObject *engine = context->home;
     if (engine->ready && engine->applied == context->source_count
-        && pthread_equal(engine->thread, pthread_self())) {
+        && engine->exposed == context->exposed && pthread_equal(engine->thread, pthread_self())) {
         return jsrt_engine_enter(engine) < 0 ? NULL : engine;
     }
     return jsrt_context_enter_slowly(context);

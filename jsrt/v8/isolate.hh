@@ -59,6 +59,8 @@ struct Settling {
     v8::Global<v8::Promise> promise;
 };
 struct ErrorTexts; /* exception.hh */
+struct Operations; /* handle.cc */
+struct Host;       /* host.cc */
 struct Names;      /* names.cc */
 
 }   // namespace jsv8
@@ -100,7 +102,10 @@ struct jsv8_isolate {
     size_t heap_limit = 0;
 
     void (*on_unhandled)(void *user, const jsv8_error_t *error) = nullptr;
-    void *user = nullptr; /* borrowed */
+    void *user = nullptr; /* borrowed; host.cc [any, written under registry] */
+    void (*on_call)(jsv8_isolate *isolate, jsv8_frame *frame, void *object) = nullptr;
+    void (*on_dropped)(void *user) = nullptr;
+    void (*release)(void *object) = nullptr;
 
     jsv8_ref *refs = nullptr;                              /* value.cc [any, under registry] */
     jsv8_ref *dead_refs = nullptr;                         /* value.cc [any, under registry] */
@@ -119,8 +124,11 @@ struct jsv8_isolate {
     bool packing = false;                         /* a getter may lead back to it */
     unsigned pack_misses = 0, pack_skip = 0;
 
-    jsv8::Names *names = nullptr;                /* names.cc, owned */
-    jsv8::Scratch scratch;                       /* the bytes of results */
+    jsv8::Names *names = nullptr;           /* names.cc, owned */
+    jsv8::Operations *operations = nullptr; /* handle.cc, owned; NULL: not needed yet */
+    jsv8::Host *host = nullptr;             /* host.cc, owned; NULL: not needed yet */
+    int converting = 0;    /* JavaScript may run while scratch or error_texts are being written */
+    jsv8::Scratch scratch; /* the bytes of results */
     jsv8::ErrorTexts *error_texts = nullptr;     /* owned: texts of the caller's error */
     jsv8::ErrorTexts *unhandled_texts = nullptr; /* owned: texts given to on_unhandled */
     jsv8::ErrorTexts *aside_texts = nullptr;     /* owned: promise.cc, drain_aside */
