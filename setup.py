@@ -282,7 +282,9 @@ class BuildExt(build_ext):
             for package in ("asgiserver", "jsrt"):
                 target = Path(self.build_lib) / package
                 target.mkdir(parents=True, exist_ok=True)
-                for source in glob.glob(f"{package}/**/*.py", recursive=True):
+                for source in glob.glob(f"{package}/**/*.*", recursive=True):
+                    if not source.endswith((".py", ".html")):
+                        continue
                     copy = target / Path(source).relative_to(package)
                     copy.parent.mkdir(parents=True, exist_ok=True)
                     shutil.copyfile(source, copy)

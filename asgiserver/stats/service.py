@@ -277,6 +277,7 @@ class StatsThread:
                 runner.run(self._serve())
         except Exception:
             logger.exception("Stats have ended")
+            self.port.close()
         finally:
             self._running.set()
 
