@@ -85,7 +85,7 @@ def _on_signal(number: int, frame: Any) -> None:
     """Python's side of a signal that the loop hands on; the number comes by the wake-up pipe."""
 
 
-class Loop(_core.Loop, SocketOperations):  # type: ignore[misc]
+class Loop(_core.Loop, SocketOperations):
     """An asyncio event loop on libuv.
 
     `uv_loop` is a PyCapsule named "casgi.uv_loop" with the loop's `uv_loop_t *`, for extensions

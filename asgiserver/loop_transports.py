@@ -20,13 +20,14 @@ from typing import Any
 from . import _core
 
 _SSLProtocol: Any = asyncio.sslproto.SSLProtocol
-_State: Any = asyncio.sslproto.SSLProtocolState  # type: ignore[attr-defined]
-_AGAIN: Any = asyncio.sslproto.SSLAgainErrors  # type: ignore[attr-defined]
+_State: Any = asyncio.sslproto.SSLProtocolState
+_AGAIN: Any = asyncio.sslproto.SSLAgainErrors
 
 
 class TLSProtocol(_SSLProtocol):  # type: ignore[misc]
     """asyncio's SSLProtocol over a transport of this loop."""
 
+    _app_reading_paused: bool
     max_size = 0  # of the buffer that asyncio would make for each connection
 
     def __init__(self, loop: Any, *args: Any, **kwargs: Any) -> None:

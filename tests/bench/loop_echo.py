@@ -201,9 +201,7 @@ def main() -> int:
                     best = dict.fromkeys(loops, float("inf"))
                     for _ in range(options.rounds):
                         for name, factory in loops.items():
-                            took = measure(
-                                factory, way, transport, size, n, contexts, Path(folder)
-                            )
+                            took = measure(factory, way, transport, size, n, contexts, Path(folder))
                             best[name] = min(best[name], took)
                     cells = "".join(f"{best[name] / 1000:10.2f}" for name in loops)
                     for name, found in ratios.items():
