@@ -299,25 +299,17 @@ FAST_METHOD(context_call_async)
 FAST_METHOD(context_call_json)
 {
     static const jsrt_signature_t signature = {"call_json", {"name", "body"}, 1, 2};
-    PyObject *given[JSRT_PARSE_MOST];
-    if (jsrt_parse(&signature, args, count, keywords, given) < 0) {
-        return NULL;
-    }
-    return jsrt_json_call(context, given[0], given[1], NULL);
+    return jsrt_json_call(context, &signature, args, count, keywords, NULL);
 }
 
 FAST_METHOD(context_call_json_async)
 {
     static const jsrt_signature_t signature = {"call_json_async", {"name", "body"}, 1, 2};
-    PyObject *given[JSRT_PARSE_MOST];
-    if (jsrt_parse(&signature, args, count, keywords, given) < 0) {
-        return NULL;
-    }
     PyObject *loop = loop_for(context);
     if (loop == NULL) {
         return NULL;
     }
-    PyObject *future = jsrt_json_call(context, given[0], given[1], loop);
+    PyObject *future = jsrt_json_call(context, &signature, args, count, keywords, loop);
     Py_DECREF(loop);
     return future;
 }

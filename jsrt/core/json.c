@@ -38,8 +38,8 @@ text_to_json(jsrt_args_t *args, PyObject *text, jsv8_value_t *out)
     return 0;
 }
 
-PyObject *
-jsrt_json_call(ContextObject *context, PyObject *name, PyObject *body, PyObject *loop)
+static PyObject *
+call(ContextObject *context, PyObject *name, PyObject *body, PyObject *loop)
 {
     PyObject *out = NULL, *decoded = NULL;
     Py_buffer view = {0};
@@ -73,4 +73,15 @@ jsrt_json_call(ContextObject *context, PyObject *name, PyObject *body, PyObject 
     PyBuffer_Release(&view);
     Py_XDECREF(decoded);
     return out;
+}
+
+PyObject *
+jsrt_json_call(ContextObject *context, const jsrt_signature_t *signature, PyObject *const *args,
+               Py_ssize_t count, PyObject *keywords, PyObject *loop)
+{
+    PyObject *given[JSRT_PARSE_MOST];
+    if (jsrt_parse(signature, args, count, keywords, given) < 0) {
+        return NULL;
+    }
+    return call(context, given[0], given[1], loop);
 }
