@@ -23,6 +23,7 @@ help:
 	@echo "make asan leak   the tests under AddressSanitizer and UBSan; the leak checks"
 	@echo "make test-asyncio  CPython's and uvloop's test suites over casgi's event loop"
 	@echo "make autobahn    the Autobahn WebSocket test suite (needs a Python 2.7)"
+	@echo "make rolling     workers, programs and code exchanged under load for half a minute each"
 	@echo "make bench       micro-benchmarks; make bench-seed compares with uvicorn + never_jscore"
 	@echo "make setup       system packages, $(VENV), both extensions (every target does this first)"
 
@@ -73,6 +74,10 @@ test-asyncio: build
 	$(PY) -P tests/conformance/asyncio/uvloop_suite.py $(ASYNCIO)
 
 # The Autobahn WebSocket suite, where there is a Python 2.7 (PYTHON27=…); CASES='12.* 13.*' for some.
+# Half a minute for each of the sixteen; nginx and HAProxy where they are installed.
+rolling: build
+	CASGI_ROLLING_SECONDS=$${CASGI_ROLLING_SECONDS:-30} $(PY) -m pytest -q -s tests/integration/test_rolling.py
+
 autobahn: build
 	tools/autobahn $(CASES)
 
