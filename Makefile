@@ -73,11 +73,11 @@ test-asyncio: build
 	$(PY) -P tests/conformance/asyncio/cpython.py $(ASYNCIO)
 	$(PY) -P tests/conformance/asyncio/uvloop_suite.py $(ASYNCIO)
 
-# The Autobahn WebSocket suite, where there is a Python 2.7 (PYTHON27=…); CASES='12.* 13.*' for some.
 # Half a minute for each of the sixteen; nginx and HAProxy where they are installed.
 rolling: build
 	CASGI_ROLLING_SECONDS=$${CASGI_ROLLING_SECONDS:-30} $(PY) -m pytest -q -s tests/integration/test_rolling.py
 
+# The Autobahn WebSocket suite, where there is a Python 2.7 (PYTHON27=…); CASES='12.* 13.*' for some.
 autobahn: build
 	tools/autobahn $(CASES)
 
