@@ -20,7 +20,8 @@ class JSEngine:
     The thread that calls enters a free isolate and runs the JavaScript itself: there is no channel
     and no other thread. Isolates are made when calls overlap, `workers` at most, and freed when
     they were idle for half a minute; who waits longest gets the next free one. The GIL is put down
-    in calls that are worth it. What calls leave in the global scope stays in the isolate that ran them.
+    in calls that are worth it. What calls leave in the global scope stays in the isolate that ran
+    them.
 
     Args:
         code: run in each isolate before its first call.

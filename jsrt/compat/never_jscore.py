@@ -29,7 +29,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from typing import Any
+from typing import Any, Literal
 
 from .._jsrt import Context as _Context
 from ..engine import JSEngine as _JSEngine
@@ -384,7 +384,7 @@ class Context:
     def __enter__(self) -> Context:
         return self
 
-    def __exit__(self, exc_type: Any, exc_value: Any, traceback: Any) -> bool:
+    def __exit__(self, exc_type: Any, exc_value: Any, traceback: Any) -> Literal[False]:
         self._context.collect()
         return False
 
@@ -463,7 +463,7 @@ class JSEngine:
     def __enter__(self) -> JSEngine:
         return self
 
-    def __exit__(self, exc_type: Any, exc_value: Any, traceback: Any) -> bool:
+    def __exit__(self, exc_type: Any, exc_value: Any, traceback: Any) -> Literal[False]:
         return False
 
     def __repr__(self) -> str:

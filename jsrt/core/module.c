@@ -22,8 +22,8 @@ debug_counts(PyObject *module, PyObject *unused)
     jsrt_state_t *state = jsrt_state_of(module);
     return Py_BuildValue("{s:n,s:n,s:n,s:n,s:n,s:n}", "contexts", state->context_count, "functions",
                          state->function_count, "engines", state->engine_count, "isolates",
-                         (Py_ssize_t)jsv8_live_isolates(), "realms",
-                         (Py_ssize_t)jsv8_live_realms(), "refs", (Py_ssize_t)jsv8_live_refs());
+                         (Py_ssize_t)jsv8_live_isolates(), "realms", (Py_ssize_t)jsv8_live_realms(),
+                         "refs", (Py_ssize_t)jsv8_live_refs());
 }
 
 static PyObject *
