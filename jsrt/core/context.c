@@ -12,6 +12,7 @@
 
 #include "bridge.h"
 #include "error.h"
+#include "fixed.h"
 #include "function.h"
 #include "promise.h"
 #include "realm.h"
@@ -400,6 +401,20 @@ keep_source(ContextObject *context, const jsrt_source_t *source)
     return 0;
 }
 
+int
+jsrt_context_fix(ContextObject *context, PyObject *code)
+{
+    if (code == NULL) {
+        return 0;
+    }
+    jsrt_source_t source = {Py_NewRef(code), PyUnicode_FromString("jsrt:fixed"), NULL};
+    if (source.filename == NULL || keep_source(context, &source) < 0) {
+        jsrt_source_dispose(&source);
+        return -1;
+    }
+    return 0;
+}
+
 static int
 compile(ContextObject *context, PyObject *code, PyObject *filename)
 {
@@ -541,8 +556,9 @@ parse_profile(const char *name, jsv8_profile_t *out)
 static PyObject *
 context_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
 {
-    static char *names[] = {"profile", "heap_limit", "timeout",   "code",
-                            "pool",    "_homeless",  "_patience", NULL};
+    static char *names[] = {"profile", "heap_limit", "timeout",   "code",      "pool",
+                            "seed",    "now",        "_homeless", "_patience", NULL};
+    PyObject *seed = Py_None, *now = Py_None;
     int homeless = 0;
     double patience = 0;
     const char *profile_name = "web";
@@ -551,9 +567,9 @@ context_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
     jsv8_profile_t profile;
     size_t heap_limit;
     double timeout;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|$sOOOnpd:Context", names, &profile_name,
-                                     &heap_limit_object, &timeout_object, &code, &pool, &homeless,
-                                     &patience)
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|$sOOOnOOpd:Context", names, &profile_name,
+                                     &heap_limit_object, &timeout_object, &code, &pool, &seed, &now,
+                                     &homeless, &patience)
         || parse_profile(profile_name, &profile) < 0
         || parse_heap_limit(heap_limit_object, profile, &heap_limit) < 0
         || jsrt_context_parse_timeout(timeout_object, &timeout) < 0) {
@@ -579,15 +595,18 @@ context_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
         jsrt_engine_new(context->state, profile, heap_limit, timeout, profile != JSV8_PROFILE_BARE);
     context->homeless = homeless;
     if (context->home == NULL || jsrt_pool_init(&context->pool, pool) < 0) {
-        Py_DECREF(context);
-        return NULL;
+        goto fail;
     }
     context->pool.patience = patience;
-    if (code != Py_None && compile(context, code, NULL) < 0) {
-        Py_DECREF(context);
-        return NULL;
+    context->fixed = jsrt_fixed_source(seed, now);
+    if (PyErr_Occurred() || jsrt_context_fix(context, context->fixed) < 0
+        || (code != Py_None && compile(context, code, NULL) < 0)) {
+        goto fail;
     }
     return (PyObject *)context;
+fail:
+    Py_DECREF(context);
+    return NULL;
 }
 
 static int
@@ -632,6 +651,7 @@ context_dealloc(ContextObject *context)
         jsrt_source_dispose(&context->sources[i]);
     }
     PyMem_Free(context->sources);
+    Py_CLEAR(context->fixed);
     context->state->context_count--;
     type->tp_free(context);
     Py_DECREF(type);
@@ -682,12 +702,14 @@ get_timeout(ContextObject *context, void *unused)
 
 PyDoc_STRVAR(
     context_doc,
-    "Context(*, profile='web', heap_limit=None, timeout=None, code=None, pool=0)\n--\n\n"
+    "Context(*, profile='web', heap_limit=None, timeout=None, code=None, pool=0, seed=None,\n"
+    "        now=None)\n--\n\n"
     "A JavaScript global scope. V8 boots at its first use.\n\n"
     "profile: 'bare' is ECMAScript alone; 'web' adds URL, fetch, WebCrypto, timers, streams and\n"
     "the like, Node's own; 'node' adds require, process and Buffer.\n"
     "heap_limit: MB of JavaScript heap. timeout: seconds a call may run. code: compiled at once.\n"
-    "pool: how many more engines may boot for calls from threads other than this one.");
+    "pool: how many more engines may boot for calls from threads other than this one.\n"
+    "seed: an int that Math.random follows. now: the time, in seconds, at which the clock stands.");
 
 #define METHOD(name, flags, function, doc)                                 \
     {                                                                      \

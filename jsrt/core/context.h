@@ -29,7 +29,8 @@ typedef struct context_object {
     Py_ssize_t applied;            /* of the home engine, while another scope is current there */
     int closed;                    /* a realm that was closed */
 
-    int homeless; /* every thread's calls run in engines of the pool (jsrt.JSEngine) */
+    PyObject *fixed; /* owned or NULL: fixed.c: the first source of this scope and its realms */
+    int homeless;    /* every thread's calls run in engines of the pool (jsrt.JSEngine) */
 
     pthread_t home_thread;
     jsrt_source_t *sources; /* owned */
@@ -47,6 +48,9 @@ EngineObject *jsrt_context_enter_slowly(ContextObject *context);
 PyObject *jsrt_context_finish(ContextObject *context, EngineObject *engine, jsv8_status_t status,
                               jsv8_value_t *result, jsv8_error_t *error, PyObject *loop);
 void jsrt_context_leave(ContextObject *context, EngineObject *engine);
+/* Keeps a source that was not run yet, if there is one: the scope runs it first. Returns 0, or -1
+ * with an exception. */
+int jsrt_context_fix(ContextObject *context, PyObject *code);
 /* Seconds of a timeout argument; 0 for None. Returns 0, or -1 with an exception. */
 int jsrt_context_parse_timeout(PyObject *object, double *out);
 
