@@ -11,7 +11,16 @@ Importing loads libnode and starts nothing: V8 boots with the first use of a `Co
 process may import jsrt and fork.
 """
 
-from ._jsrt import Context, Function, node_version, v8_version
+from ._jsrt import (
+    Context,
+    JSFunction,
+    JSObject,
+    JSPromise,
+    dump_stacks_on,
+    node_version,
+    statistics,
+    v8_version,
+)
 from .engine import JSEngine
 from .errors import (
     ContextClosed,
@@ -25,6 +34,9 @@ from .errors import (
 )
 from .tenants import Tenants
 
+Function = JSFunction
+"""The name it had before there were other handles."""
+
 __all__ = [
     "Context",
     "ContextClosed",
@@ -34,10 +46,15 @@ __all__ = [
     "HeapLimit",
     "JSEngine",
     "JSError",
+    "JSFunction",
+    "JSObject",
+    "JSPromise",
     "JSSyntaxError",
     "PendingPromiseError",
     "Tenants",
     "Timeout",
+    "dump_stacks_on",
     "node_version",
+    "statistics",
     "v8_version",
 ]

@@ -12,16 +12,15 @@
 
 #include "bridge.h"
 #include "error.h"
+#include "expose.h"
 #include "fixed.h"
 #include "function.h"
+#include "json.h"
+#include "object.h"
+#include "parse.h"
 #include "promise.h"
 #include "realm.h"
-#include "to_js.h"
 #include "tools.h"
-
-#define MEGABYTE 1048576.0
-
-static const char *const profile_names[] = {"bare", "web", "node"};
 
 /* ---- Entering --------------------------------------------------------------------------------- */
 
@@ -29,7 +28,13 @@ static const char *const profile_names[] = {"bare", "web", "node"};
 static int
 catch_up(ContextObject *context, EngineObject *engine)
 {
-    while (engine->applied < context->source_count) {
+    while (engine->applied < context->source_count || engine->exposed != context->exposed) {
+        if (jsrt_expose_catch_up(context, engine) < 0) {
+            return -1;
+        }
+        if (engine->applied >= context->source_count) {
+            break;
+        }
         jsrt_source_t *kept = &context->sources[engine->applied];
         jsrt_source_t source = {Py_NewRef(kept->code), Py_NewRef(kept->filename),
                                 Py_XNewRef(kept->key)};
@@ -67,6 +72,11 @@ enter_some(ContextObject *context)
     EngineObject *engine = context->home;
     int lent = context->homeless
                || (context->pool.size > 0 && !pthread_equal(context->home_thread, pthread_self()));
+    EngineObject *calling = lent ? jsrt_expose_calling(context) : NULL;
+    if (calling != NULL) {
+        engine = calling;
+        lent = 0;
+    }
     if (lent) {
         engine = jsrt_pool_borrow(&context->pool, context->home);
         if (engine == NULL) {
@@ -98,8 +108,9 @@ jsrt_context_enter_slowly(ContextObject *context)
 void
 jsrt_context_leave(ContextObject *context, EngineObject *engine)
 {
+    int nested = engine->nested;
     jsrt_engine_leave(engine);
-    if (engine != context->home) {
+    if (engine != context->home && !nested) {
         if (context->home->closed) {
             PyObject *type, *value, *traceback;
             PyErr_Fetch(&type, &value, &traceback);
@@ -111,7 +122,7 @@ jsrt_context_leave(ContextObject *context, EngineObject *engine)
 }
 
 PyObject *
-jsrt_context_finish(ContextObject *context, EngineObject *engine, jsv8_status_t status,
+jsrt_context_result(ContextObject *context, EngineObject *engine, jsv8_status_t status,
                     jsv8_value_t *result, jsv8_error_t *error, PyObject *loop)
 {
     PyObject *value;
@@ -128,7 +139,7 @@ jsrt_context_finish(ContextObject *context, EngineObject *engine, jsv8_status_t 
             Py_CLEAR(engine->watch.raised);
         }
     } else {
-        if (status == JSV8_PENDING) {
+        if (status == JSV8_PENDING || (status == JSV8_OK && result->tag == JSV8_REF)) {
             jsv8_ref_free(result->u.ref);
         }
         jsrt_engine_raise(engine, status, error);
@@ -137,6 +148,14 @@ jsrt_context_finish(ContextObject *context, EngineObject *engine, jsv8_status_t 
     if (engine->isolate != NULL && !engine->condemned) {
         jsrt_bridge_after_call(engine);
     }
+    return value;
+}
+
+PyObject *
+jsrt_context_finish(ContextObject *context, EngineObject *engine, jsv8_status_t status,
+                    jsv8_value_t *result, jsv8_error_t *error, PyObject *loop)
+{
+    PyObject *value = jsrt_context_result(context, engine, status, result, error, loop);
     jsrt_context_leave(context, engine);
     if (loop != NULL && status != JSV8_PENDING) {
         return jsrt_promise_settled(context->state, loop, value);
@@ -165,10 +184,15 @@ loop_for(ContextObject *context)
     return loop;
 }
 
-static PyObject *
-call_converted(ContextObject *context, PyObject *name, jsrt_args_t *args, PyObject *loop)
+PyObject *
+jsrt_context_call(ContextObject *context, PyObject *name, jsrt_args_t *args, jsv8_want_t want,
+                  PyObject *loop)
 {
     Py_ssize_t length;
+    if (!PyUnicode_Check(name)) {
+        PyErr_Format(PyExc_TypeError, "name must be a str, not %.200s", Py_TYPE(name)->tp_name);
+        return NULL;
+    }
     const char *text = PyUnicode_AsUTF8AndSize(name, &length);
     if (text == NULL) {
         return NULL;
@@ -182,7 +206,7 @@ call_converted(ContextObject *context, PyObject *name, jsrt_args_t *args, PyObje
     uint64_t began = 0;
     jsrt_gauge_t *gauge = jsrt_context_measure(context, engine, name, &began);
     jsv8_status_t status = jsv8_call_named(engine->isolate, text, (size_t)length, args->count,
-                                           args->values, JSV8_SETTLE, &result, &error);
+                                           args->values, want, &result, &error);
     uint64_t took = gauge != NULL ? jsrt_now() - began : 0;
     jsrt_watch_regain(&engine->watch);
     if (gauge != NULL) {
@@ -192,15 +216,11 @@ call_converted(ContextObject *context, PyObject *name, jsrt_args_t *args, PyObje
 }
 
 static PyObject *
-call(ContextObject *context, PyObject *name, PyObject *sequence, PyObject *loop)
+call(ContextObject *context, PyObject *name, PyObject *sequence, jsv8_want_t want, PyObject *loop)
 {
     enum { HELD = 8 };
     PyObject *held[HELD], **items = held;
     size_t count = 0;
-    if (!PyUnicode_Check(name)) {
-        PyErr_Format(PyExc_TypeError, "name must be a str, not %.200s", Py_TYPE(name)->tp_name);
-        return NULL;
-    }
     if (sequence != NULL && !PyList_Check(sequence) && !PyTuple_Check(sequence)) {
         PyErr_Format(PyExc_TypeError, "args must be a list or a tuple, not %.200s",
                      Py_TYPE(sequence)->tp_name);
@@ -224,7 +244,7 @@ call(ContextObject *context, PyObject *name, PyObject *sequence, PyObject *loop)
     jsrt_args_t args;
     jsrt_args_init(&args, context->state);
     if (jsrt_args_convert(&args, items, count) == 0) {
-        out = call_converted(context, name, &args, loop);
+        out = jsrt_context_call(context, name, &args, want, loop);
     }
     jsrt_args_release(&args);
     for (size_t i = 0; i < count; i++) {
@@ -236,41 +256,13 @@ call(ContextObject *context, PyObject *name, PyObject *sequence, PyObject *loop)
     return out;
 }
 
-/* (first, second=None) by position or keyword, for all methods here: it is faster than
- * PyArg_ParseTuple and they are alike. second may be NULL in the result. */
+/* What objects of a result become: convert=True is the default. Returns -1 with an exception. */
 static int
-parse_two(const char *method, const char *first_name, const char *second_name,
-          PyObject *const *args, Py_ssize_t count, PyObject *keywords, PyObject **first,
-          PyObject **second)
+parse_convert(PyObject *convert, jsv8_want_t *want)
 {
-    *first = count > 0 ? args[0] : NULL;
-    *second = count > 1 ? args[1] : NULL;
-    if (count > 2) {
-        PyErr_Format(PyExc_TypeError, "%s() takes at most 2 arguments (%zd given)", method, count);
-        return -1;
-    }
-    Py_ssize_t named = keywords != NULL ? PyTuple_GET_SIZE(keywords) : 0;
-    for (Py_ssize_t i = 0; i < named; i++) {
-        PyObject *keyword = PyTuple_GET_ITEM(keywords, i);
-        PyObject **slot = NULL;
-        if (PyUnicode_CompareWithASCIIString(keyword, first_name) == 0) {
-            slot = first;
-        } else if (second_name != NULL
-                   && PyUnicode_CompareWithASCIIString(keyword, second_name) == 0) {
-            slot = second;
-        }
-        if (slot == NULL || *slot != NULL) {
-            PyErr_Format(PyExc_TypeError, "%s() got %s argument '%U'", method,
-                         slot == NULL ? "an unexpected keyword" : "multiple values for", keyword);
-            return -1;
-        }
-        *slot = args[count + i];
-    }
-    if (*first == NULL) {
-        PyErr_Format(PyExc_TypeError, "%s() needs the argument '%s'", method, first_name);
-        return -1;
-    }
-    return 0;
+    int yes = convert != NULL ? PyObject_IsTrue(convert) : 1;
+    *want = yes ? JSV8_SETTLE : JSV8_HANDLE;
+    return yes < 0 ? -1 : 0;
 }
 
 #define FAST_METHOD(name)                                                                  \
@@ -279,24 +271,54 @@ parse_two(const char *method, const char *first_name, const char *second_name,
 
 FAST_METHOD(context_call)
 {
-    PyObject *name, *sequence;
-    if (parse_two("call", "name", "args", args, count, keywords, &name, &sequence) < 0) {
+    static const jsrt_signature_t signature = {"call", {"name", "args", "convert"}, 1, 2};
+    PyObject *given[JSRT_PARSE_MOST];
+    jsv8_want_t want = JSV8_SETTLE;
+    if (jsrt_parse(&signature, args, count, keywords, given) < 0
+        || (given[2] != NULL && parse_convert(given[2], &want) < 0)) {
         return NULL;
     }
-    return call(context, name, sequence, NULL);
+    return call(context, given[0], given[1], want, NULL);
 }
 
 FAST_METHOD(context_call_async)
 {
-    PyObject *name, *sequence;
-    if (parse_two("call_async", "name", "args", args, count, keywords, &name, &sequence) < 0) {
+    static const jsrt_signature_t signature = {"call_async", {"name", "args"}, 1, 2};
+    PyObject *given[JSRT_PARSE_MOST];
+    if (jsrt_parse(&signature, args, count, keywords, given) < 0) {
         return NULL;
     }
     PyObject *loop = loop_for(context);
     if (loop == NULL) {
         return NULL;
     }
-    PyObject *future = call(context, name, sequence, loop);
+    PyObject *future = call(context, given[0], given[1], JSV8_SETTLE, loop);
+    Py_DECREF(loop);
+    return future;
+}
+
+FAST_METHOD(context_call_json)
+{
+    static const jsrt_signature_t signature = {"call_json", {"name", "body"}, 1, 2};
+    PyObject *given[JSRT_PARSE_MOST];
+    if (jsrt_parse(&signature, args, count, keywords, given) < 0) {
+        return NULL;
+    }
+    return jsrt_json_call(context, given[0], given[1], NULL);
+}
+
+FAST_METHOD(context_call_json_async)
+{
+    static const jsrt_signature_t signature = {"call_json_async", {"name", "body"}, 1, 2};
+    PyObject *given[JSRT_PARSE_MOST];
+    if (jsrt_parse(&signature, args, count, keywords, given) < 0) {
+        return NULL;
+    }
+    PyObject *loop = loop_for(context);
+    if (loop == NULL) {
+        return NULL;
+    }
+    PyObject *future = jsrt_json_call(context, given[0], given[1], loop);
     Py_DECREF(loop);
     return future;
 }
@@ -323,7 +345,8 @@ check_source(PyObject *code, PyObject **filename, const char *default_name)
 }
 
 static PyObject *
-run(ContextObject *context, PyObject *code, PyObject *filename, jsv8_scope_t scope, PyObject *loop)
+run(ContextObject *context, PyObject *code, PyObject *filename, jsv8_scope_t scope,
+    jsv8_want_t want, PyObject *loop)
 {
     if (check_source(code, &filename, "<eval>") < 0) {
         return NULL;
@@ -339,7 +362,7 @@ run(ContextObject *context, PyObject *code, PyObject *filename, jsv8_scope_t sco
         if (engine != NULL) {
             jsrt_context_put_gil_down(context, engine);
             jsv8_status_t status =
-                jsv8_run(engine->isolate, &source, name, scope, JSV8_SETTLE, &result, &error);
+                jsv8_run(engine->isolate, &source, name, scope, want, &result, &error);
             jsrt_watch_regain(&engine->watch);
             out = jsrt_context_finish(context, engine, status, &result, &error, loop);
         }
@@ -349,70 +372,46 @@ run(ContextObject *context, PyObject *code, PyObject *filename, jsv8_scope_t sco
     return out;
 }
 
-FAST_METHOD(context_eval)
+/* eval and evaluate. */
+static PyObject *
+run_now(ContextObject *context, const jsrt_signature_t *signature, jsv8_scope_t scope,
+        PyObject *const *args, Py_ssize_t count, PyObject *keywords)
 {
-    PyObject *code, *filename;
-    if (parse_two("eval", "code", "filename", args, count, keywords, &code, &filename) < 0) {
+    PyObject *given[JSRT_PARSE_MOST];
+    jsv8_want_t want;
+    if (jsrt_parse(signature, args, count, keywords, given) < 0
+        || parse_convert(given[2], &want) < 0) {
         return NULL;
     }
-    return run(context, code, filename, JSV8_KEEP_SCOPE, NULL);
+    return run(context, given[0], given[1], scope, want, NULL);
+}
+
+FAST_METHOD(context_eval)
+{
+    static const jsrt_signature_t signature = {"eval", {"code", "filename", "convert"}, 1, 2};
+    return run_now(context, &signature, JSV8_KEEP_SCOPE, args, count, keywords);
+}
+
+FAST_METHOD(context_evaluate)
+{
+    static const jsrt_signature_t signature = {"evaluate", {"code", "filename", "convert"}, 1, 2};
+    return run_now(context, &signature, JSV8_OWN_SCOPE, args, count, keywords);
 }
 
 FAST_METHOD(context_eval_async)
 {
-    PyObject *code, *filename;
-    if (parse_two("eval_async", "code", "filename", args, count, keywords, &code, &filename) < 0) {
+    static const jsrt_signature_t signature = {"eval_async", {"code", "filename"}, 1, 2};
+    PyObject *given[JSRT_PARSE_MOST];
+    if (jsrt_parse(&signature, args, count, keywords, given) < 0) {
         return NULL;
     }
     PyObject *loop = loop_for(context);
     if (loop == NULL) {
         return NULL;
     }
-    PyObject *future = run(context, code, filename, JSV8_KEEP_SCOPE, loop);
+    PyObject *future = run(context, given[0], given[1], JSV8_KEEP_SCOPE, JSV8_SETTLE, loop);
     Py_DECREF(loop);
     return future;
-}
-
-FAST_METHOD(context_evaluate)
-{
-    PyObject *code, *filename;
-    if (parse_two("evaluate", "code", "filename", args, count, keywords, &code, &filename) < 0) {
-        return NULL;
-    }
-    return run(context, code, filename, JSV8_OWN_SCOPE, NULL);
-}
-
-/* Keeps a source. Steals its references on success. */
-static int
-keep_source(ContextObject *context, const jsrt_source_t *source)
-{
-    if (context->source_count == context->source_capacity) {
-        Py_ssize_t capacity = context->source_capacity ? context->source_capacity * 2 : 4;
-        jsrt_source_t *grown =
-            PyMem_Realloc(context->sources, (size_t)capacity * sizeof(jsrt_source_t));
-        if (grown == NULL) {
-            PyErr_NoMemory();
-            return -1;
-        }
-        context->sources = grown;
-        context->source_capacity = capacity;
-    }
-    context->sources[context->source_count++] = *source;
-    return 0;
-}
-
-int
-jsrt_context_fix(ContextObject *context, PyObject *code)
-{
-    if (code == NULL) {
-        return 0;
-    }
-    jsrt_source_t source = {Py_NewRef(code), PyUnicode_FromString("jsrt:fixed"), NULL};
-    if (source.filename == NULL || keep_source(context, &source) < 0) {
-        jsrt_source_dispose(&source);
-        return -1;
-    }
-    return 0;
 }
 
 static int
@@ -437,7 +436,7 @@ compile(ContextObject *context, PyObject *code, PyObject *filename)
     }
     /* While this ran without the GIL another thread may have added a source: this engine is then
      * behind, and will catch up by running the other one; only its own place is certain. */
-    else if (keep_source(context, &source) == 0) {
+    else if (jsrt_context_keep(context, &source) == 0) {
         source = (jsrt_source_t){0};
         done = 0;
         if (engine->applied == context->source_count - 1) {
@@ -454,9 +453,21 @@ compile(ContextObject *context, PyObject *code, PyObject *filename)
 
 FAST_METHOD(context_compile)
 {
-    PyObject *code, *filename;
-    if (parse_two("compile", "code", "filename", args, count, keywords, &code, &filename) < 0
-        || compile(context, code, filename) < 0) {
+    static const jsrt_signature_t signature = {"compile", {"code", "filename"}, 1, 2};
+    PyObject *given[JSRT_PARSE_MOST];
+    if (jsrt_parse(&signature, args, count, keywords, given) < 0
+        || compile(context, given[0], given[1]) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+FAST_METHOD(context_expose)
+{
+    static const jsrt_signature_t signature = {"expose", {"name", "value"}, 2, 2};
+    PyObject *given[JSRT_PARSE_MOST];
+    if (jsrt_parse(&signature, args, count, keywords, given) < 0
+        || jsrt_expose(context, given[0], given[1]) < 0) {
         return NULL;
     }
     Py_RETURN_NONE;
@@ -485,6 +496,7 @@ context_close(ContextObject *context, PyObject *unused)
             return NULL;
         }
         jsrt_pool_close(&context->pool);
+        jsrt_expose_clear(context);
     }
     Py_RETURN_NONE;
 }
@@ -499,58 +511,6 @@ static PyObject *
 context_exit(ContextObject *context, PyObject *args)
 {
     return context_close(context, NULL);
-}
-
-/* A number of megabytes as bytes; 0 for None. */
-static int
-parse_heap_limit(PyObject *object, jsv8_profile_t profile, size_t *out)
-{
-    *out = 0;
-    if (object == Py_None) {
-        return 0;
-    }
-    double megabytes = PyFloat_AsDouble(object);
-    if (megabytes == -1 && PyErr_Occurred()) {
-        return -1;
-    }
-    double least = profile == JSV8_PROFILE_BARE ? 4 : 16;
-    if (!(megabytes >= least && megabytes <= 1048576)) {
-        PyErr_Format(PyExc_ValueError, "heap_limit is in MB, %d at least", (int)least);
-        return -1;
-    }
-    *out = (size_t)(megabytes * MEGABYTE);
-    return 0;
-}
-
-int
-jsrt_context_parse_timeout(PyObject *object, double *out)
-{
-    *out = 0;
-    if (object == Py_None) {
-        return 0;
-    }
-    *out = PyFloat_AsDouble(object);
-    if (*out == -1 && PyErr_Occurred()) {
-        return -1;
-    }
-    if (!(*out > 0 && *out < 1e9)) {
-        PyErr_SetString(PyExc_ValueError, "timeout is in seconds, more than 0");
-        return -1;
-    }
-    return 0;
-}
-
-static int
-parse_profile(const char *name, jsv8_profile_t *out)
-{
-    for (int i = 0; i < 3; i++) {
-        if (strcmp(name, profile_names[i]) == 0) {
-            *out = (jsv8_profile_t)i;
-            return 0;
-        }
-    }
-    PyErr_Format(PyExc_ValueError, "profile must be 'bare', 'web' or 'node', not '%s'", name);
-    return -1;
 }
 
 static PyObject *
@@ -570,9 +530,9 @@ context_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
     if (!PyArg_ParseTupleAndKeywords(args, keywords, "|$sOOOnOOpd:Context", names, &profile_name,
                                      &heap_limit_object, &timeout_object, &code, &pool, &seed, &now,
                                      &homeless, &patience)
-        || parse_profile(profile_name, &profile) < 0
-        || parse_heap_limit(heap_limit_object, profile, &heap_limit) < 0
-        || jsrt_context_parse_timeout(timeout_object, &timeout) < 0) {
+        || jsrt_parse_profile(profile_name, &profile) < 0
+        || jsrt_parse_heap_limit(heap_limit_object, profile, &heap_limit) < 0
+        || jsrt_parse_timeout(timeout_object, &timeout) < 0) {
         return NULL;
     }
     if (pool < homeless || pool > JSRT_POOL_LARGEST || patience < 0) {
@@ -593,6 +553,9 @@ context_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
     context->timeout = timeout;
     context->home =
         jsrt_engine_new(context->state, profile, heap_limit, timeout, profile != JSV8_PROFILE_BARE);
+    if (context->home != NULL) {
+        context->home->context = context;
+    }
     context->homeless = homeless;
     if (context->home == NULL || jsrt_pool_init(&context->pool, pool) < 0) {
         goto fail;
@@ -615,6 +578,10 @@ context_traverse(ContextObject *context, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(context));
     Py_VISIT(context->home);
     Py_VISIT(context->parent);
+    int code = jsrt_expose_traverse(context, visit, arg);
+    if (code != 0) {
+        return code;
+    }
     return jsrt_pool_traverse(&context->pool, visit, arg);
 }
 
@@ -628,6 +595,7 @@ context_clear(ContextObject *context)
         jsrt_engine_close(context->home);
     }
     jsrt_pool_close(&context->pool);
+    jsrt_expose_clear(context);
     return 0;
 }
 
@@ -643,6 +611,9 @@ context_dealloc(ContextObject *context)
     PyErr_Fetch(&error_type, &error_value, &traceback);
     context_clear(context);
     jsrt_pool_dispose(&context->pool);
+    if (context->home != NULL && context->home->context == context) {
+        context->home->context = NULL;
+    }
     jsrt_realm_drop(context);
     Py_CLEAR(context->home);
     Py_CLEAR(context->parent);
@@ -661,7 +632,7 @@ static PyObject *
 context_repr(ContextObject *context)
 {
     EngineObject *home = context->home;
-    return PyUnicode_FromFormat("<jsrt.Context %s%s, %s>", profile_names[home->profile],
+    return PyUnicode_FromFormat("<jsrt.Context %s%s, %s>", jsrt_profile_names[home->profile],
                                 context->parent != NULL ? " realm" : "",
                                 home->closed || context->closed ? "closed"
                                 : home->isolate != NULL         ? "booted"
@@ -675,9 +646,15 @@ get_closed(ContextObject *context, void *unused)
 }
 
 static PyObject *
+get_globals(ContextObject *context, void *unused)
+{
+    return jsrt_object_global(context);
+}
+
+static PyObject *
 get_profile(ContextObject *context, void *unused)
 {
-    return PyUnicode_FromString(profile_names[context->home->profile]);
+    return PyUnicode_FromString(jsrt_profile_names[context->home->profile]);
 }
 
 static PyObject *
@@ -686,7 +663,7 @@ get_heap_limit(ContextObject *context, void *unused)
     if (context->home->heap_limit == 0) {
         Py_RETURN_NONE;
     }
-    return PyFloat_FromDouble((double)context->home->heap_limit / MEGABYTE);
+    return PyFloat_FromDouble((double)context->home->heap_limit / JSRT_MEGABYTE);
 }
 
 static PyObject *
@@ -718,24 +695,37 @@ PyDoc_STRVAR(
 
 static PyMethodDef context_methods[] = {
     METHOD("call", METH_FASTCALL | METH_KEYWORDS, context_call,
-           "call($self, /, name, args=())\n--\n\n"
+           "call($self, /, name, args=(), *, convert=True)\n--\n\n"
            "Calls a function by its global name or dotted path and returns its value. A promise\n"
-           "is waited for."),
+           "is waited for. convert=False: an object stays in JavaScript, as a handle."),
     METHOD("call_async", METH_FASTCALL | METH_KEYWORDS, context_call_async,
            "call_async($self, /, name, args=())\n--\n\n"
            "Calls a function now; returns a future of the running event loop for its value."),
+    METHOD(
+        "call_json", METH_FASTCALL | METH_KEYWORDS, context_call_json,
+        "call_json($self, /, name, body=...)\n--\n\n"
+        "As call with one argument, JSON in and JSON out: body is the argument's JSON text (bytes\n"
+        "in UTF-8, or str), the result is the value's JSON text in UTF-8, as bytes."),
+    METHOD("call_json_async", METH_FASTCALL | METH_KEYWORDS, context_call_json_async,
+           "call_json_async($self, /, name, body=...)\n--\n\n"
+           "As call_json; returns a future of the running event loop."),
     METHOD("compile", METH_FASTCALL | METH_KEYWORDS, context_compile,
            "compile($self, /, code, filename=None)\n--\n\n"
            "Runs code in the global scope and keeps it for every engine of this context."),
     METHOD("eval", METH_FASTCALL | METH_KEYWORDS, context_eval,
-           "eval($self, /, code, filename=None)\n--\n\n"
-           "Runs code in the global scope; returns the last expression's value."),
+           "eval($self, /, code, filename=None, *, convert=True)\n--\n\n"
+           "Runs code in the global scope; returns the last expression's value. convert=False: an\n"
+           "object stays in JavaScript, as a handle."),
     METHOD("eval_async", METH_FASTCALL | METH_KEYWORDS, context_eval_async,
            "eval_async($self, /, code, filename=None)\n--\n\n"
            "As eval; returns a future of the running event loop."),
     METHOD("evaluate", METH_FASTCALL | METH_KEYWORDS, context_evaluate,
-           "evaluate($self, /, code, filename=None)\n--\n\n"
+           "evaluate($self, /, code, filename=None, *, convert=True)\n--\n\n"
            "As eval, in a scope of its own: declarations are gone afterwards."),
+    METHOD("expose", METH_FASTCALL | METH_KEYWORDS, context_expose,
+           "expose($self, /, name, value)\n--\n\n"
+           "Makes value a global of JavaScript in every engine of this context, now and later. A\n"
+           "callable becomes a function; what it returns, if that is awaitable, a promise."),
     METHOD("function", METH_O, context_function,
            "function($self, name, /)\n--\n\n"
            "The function of that name, held for calling."),
@@ -773,6 +763,8 @@ static PyMethodDef context_methods[] = {
 
 static PyGetSetDef context_properties[] = {
     {"closed", (getter)get_closed, NULL, PyDoc_STR("Whether close() was called."), NULL},
+    {"globals", (getter)get_globals, NULL,
+     PyDoc_STR("The global object, live: ctx.globals['name'] = value."), NULL},
     {"profile", (getter)get_profile, NULL, PyDoc_STR("'bare', 'web' or 'node'."), NULL},
     {"heap_limit", (getter)get_heap_limit, NULL, PyDoc_STR("In MB, or None."), NULL},
     {"timeout", (getter)get_timeout, NULL, PyDoc_STR("In seconds, or None."), NULL},

@@ -14,8 +14,9 @@
 #include "engine.h"
 #include "pool.h"
 #include "source.h"
+#include "to_js.h"
 
-typedef struct context_object {
+typedef struct jsrt_context {
     PyObject_HEAD
     jsrt_state_t *state; /* borrowed from the module, which the type keeps alive */
     PyObject *weakrefs;
@@ -23,11 +24,12 @@ typedef struct context_object {
     double timeout;     /* seconds, 0: none */
 
     /* realm.c */
-    struct context_object *parent; /* owned; NULL: not a realm */
-    jsv8_realm_t *realm;           /* owned or NULL */
-    unsigned realm_boot;           /* of the home engine that realm and applied belong to */
-    Py_ssize_t applied;            /* of the home engine, while another scope is current there */
-    int closed;                    /* a realm that was closed */
+    struct jsrt_context *parent; /* owned; NULL: not a realm */
+    jsv8_realm_t *realm;         /* owned or NULL */
+    unsigned realm_boot;         /* of the home engine that realm and applied belong to */
+    Py_ssize_t applied;          /* of the home engine, while another scope is current there */
+    unsigned long exposed_there; /* of the home engine: the same of what the context exposes */
+    int closed;                  /* a realm that was closed */
 
     PyObject *fixed; /* owned or NULL: fixed.c: the first source of this scope and its realms */
     int homeless;    /* every thread's calls run in engines of the pool (jsrt.JSEngine) */
@@ -36,6 +38,8 @@ typedef struct context_object {
     jsrt_source_t *sources; /* owned */
     Py_ssize_t source_count, source_capacity;
     jsrt_pool_t pool;
+    struct jsrt_exposure *exposures; /* expose.c: owned */
+    unsigned long exposed;           /* the last one's number; engines catch up */
 } ContextObject;
 
 extern PyType_Spec jsrt_context_spec;
@@ -47,19 +51,27 @@ EngineObject *jsrt_context_enter_slowly(ContextObject *context);
  * make a future on for a promise that waits. Leaves the engine. */
 PyObject *jsrt_context_finish(ContextObject *context, EngineObject *engine, jsv8_status_t status,
                               jsv8_value_t *result, jsv8_error_t *error, PyObject *loop);
+/* Calls the function of that name with what args holds. loop: as above. Returns: new, or NULL with
+ * an exception. */
+PyObject *jsrt_context_call(ContextObject *context, PyObject *name, jsrt_args_t *args,
+                            jsv8_want_t want, PyObject *loop);
+/* The part of jsrt_context_finish before the leave. */
+PyObject *jsrt_context_result(ContextObject *context, EngineObject *engine, jsv8_status_t status,
+                              jsv8_value_t *result, jsv8_error_t *error, PyObject *loop);
 void jsrt_context_leave(ContextObject *context, EngineObject *engine);
+/* Keeps a source that was run (source.c). Steals its references on success. Returns 0, or -1 with an
+ * exception. */
+int jsrt_context_keep(ContextObject *context, const jsrt_source_t *source);
 /* Keeps a source that was not run yet, if there is one: the scope runs it first. Returns 0, or -1
  * with an exception. */
 int jsrt_context_fix(ContextObject *context, PyObject *code);
-/* Seconds of a timeout argument; 0 for None. Returns 0, or -1 with an exception. */
-int jsrt_context_parse_timeout(PyObject *object, double *out);
 
 static inline EngineObject *
 jsrt_context_enter(ContextObject *context)
 {
     EngineObject *engine = context->home;
     if (engine->ready && engine->scope == context && engine->applied == context->source_count
-        && pthread_equal(engine->thread, pthread_self())) {
+        && engine->exposed == context->exposed && pthread_equal(engine->thread, pthread_self())) {
         return jsrt_engine_enter(engine) < 0 ? NULL : engine;
     }
     return jsrt_context_enter_slowly(context);

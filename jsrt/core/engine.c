@@ -4,33 +4,27 @@
  *
  * Called by context.c, function.c and pool.c around every call, by bridge.c around every turn.
  * Freeing is the delicate part: an isolate must not be freed by a thread that is inside another
- * one (a finalizer that runs while JavaScript does), nor, when pinned, by another thread. What
- * cannot be freed at once waits in `graves` for a thread that may.
+ * one (a finalizer that runs while JavaScript does), nor, when pinned, by another thread (grave.c).
+ *
+ * Python that JavaScript calls (expose.c) runs inside: while it does, `open` is set, and the same
+ * thread may enter again. Such a nested call leaves the watch's counter as it is, so that the
+ * timeout is that of the outermost call.
  */
 #include "engine.h"
 
 #include "bell.h"
 #include "bridge.h"
 #include "error.h"
+#include "expose.h"
+#include "grave.h"
+#include "object.h"
 #include "source.h"
+#include "stats.h"
 #include "to_py.h"
 
 int jsrt_unusable;
-int jsrt_has_graves;
+_Thread_local jsrt_calling_t *jsrt_calling;
 
-/* An isolate whose engine is gone. */
-typedef struct grave {
-    jsv8_isolate_t *isolate; /* owned */
-    uv_loop_t *loop;         /* owned where own_loop is set */
-    uv_timer_t *tick;        /* owned */
-    PyObject *loop_object;   /* owned or NULL: keeps a borrowed loop's memory */
-    PyObject *texts;         /* owned or NULL: sources that V8 reads */
-    int own_loop, pinned;
-    pthread_t thread;
-    struct grave *next;
-} grave_t;
-
-static grave_t *graves;                     /* under the GIL */
 static _Thread_local EngineObject *turning; /* whose loop this thread runs */
 static pthread_t first_thread;
 static int started, first_thread_known;
@@ -95,9 +89,8 @@ is_mine(EngineObject *engine)
     return pthread_equal(engine->thread, pthread_self());
 }
 
-/* An engine that another thread is inside of, borrowed, or NULL. */
-static EngineObject *
-busy_elsewhere(jsrt_state_t *state)
+EngineObject *
+jsrt_engine_busy_elsewhere(jsrt_state_t *state)
 {
     for (EngineObject *each = state->engines; each != NULL; each = each->next) {
         if (jsrt_watch_busy(&each->watch) && !is_mine(each)) {
@@ -113,7 +106,7 @@ static int
 turn_locking_on(jsrt_state_t *state)
 {
     EngineObject *busy;
-    while (!jsv8_locking_is_on() && (busy = busy_elsewhere(state)) != NULL) {
+    while (!jsv8_locking_is_on() && (busy = jsrt_engine_busy_elsewhere(state)) != NULL) {
         Py_INCREF(busy);
         busy->waiting++;
         atomic_fetch_add(&jsrt_locking_wanted, 1);
@@ -181,6 +174,36 @@ on_unhandled(void *user, const jsv8_error_t *error)
     jsrt_engine_callback_end(engine, gil);
 }
 
+static void
+on_dropped(void *user)
+{
+    EngineObject *engine = user;
+    engine->unusual |= JSRT_DROPPED;
+}
+
+static void
+release(void *object)
+{
+    Py_DECREF((PyObject *)object);
+}
+
+/* What JavaScript has no way to any more. May run Python. */
+static void
+release_dropped(EngineObject *engine)
+{
+    PyObject *type, *value, *traceback, *object;
+    engine->unusual &= ~JSRT_DROPPED;
+    if (engine->isolate == NULL) {
+        return;
+    }
+    PyErr_Fetch(&type, &value, &traceback);
+    /* A finalizer may free the engine's isolate. */
+    while (engine->isolate != NULL && (object = jsv8_dropped(engine->isolate)) != NULL) {
+        Py_DECREF(object);
+    }
+    PyErr_Restore(type, value, traceback);
+}
+
 /* ---- Boot ---------------------------------------------------------------------------------------- */
 
 static int
@@ -202,18 +225,6 @@ open_loop(EngineObject *engine)
     return 0;
 }
 
-static void
-close_loop(uv_loop_t *loop, uv_timer_t *tick)
-{
-    uv_close((uv_handle_t *)tick, NULL);
-    uv_run(loop, UV_RUN_DEFAULT);
-    if (uv_loop_close(loop) == 0) {
-        PyMem_RawFree(tick);
-        PyMem_RawFree(loop);
-    }
-    /* else something of Node's is still open: a leak is better than a use after free */
-}
-
 static jsv8_status_t
 make_isolate(EngineObject *engine, jsv8_error_t *error)
 {
@@ -224,6 +235,9 @@ make_isolate(EngineObject *engine, jsv8_error_t *error)
         .pinned = engine->pinned,
         .on_unhandled = on_unhandled,
         .user = engine,
+        .on_call = jsrt_expose_on_call,
+        .on_dropped = on_dropped,
+        .release = release,
     };
     if (!jsv8_locking_is_on() || engine->pinned) {
         return jsv8_isolate_new(&config, &engine->isolate, error);
@@ -253,7 +267,8 @@ boot(EngineObject *engine)
         return -1;
     }
     engine->pinned = 0;
-    if (engine->may_pin && jsrt_bridge_pin(engine) < 0) {
+    /* A pinned isolate stays entered: not on top of one that a callback is inside of. */
+    if (engine->may_pin && jsrt_inside == 0 && jsrt_bridge_pin(engine) < 0) {
         return -1;
     }
     if (engine->pinned) {
@@ -271,7 +286,7 @@ boot(EngineObject *engine)
     if (status != JSV8_OK) {
         jsrt_error_raise(state, status, &error);
         if (engine->own_loop) {
-            close_loop(engine->loop, engine->tick);
+            jsrt_grave_close_loop(engine->loop, engine->tick);
         } else {
             Py_CLEAR(engine->loop_object);
         }
@@ -284,6 +299,8 @@ boot(EngineObject *engine)
     engine->thread = self;
     engine->condemned = 0;
     engine->applied = 0;
+    engine->exposed = 0;
+    engine->unusual = 0;
     engine->scope = NULL;
     engine->boot++;
     engine->previous = NULL;
@@ -300,65 +317,7 @@ boot(EngineObject *engine)
     return 0;
 }
 
-/* ---- Graves ----------------------------------------------------------------------------------------- */
-
-static void
-bury(grave_t *grave)
-{
-    int loop_lives = 1;
-    if (grave->loop_object != NULL) {
-        PyObject *closed = PyObject_CallMethod(grave->loop_object, "is_closed", NULL);
-        loop_lives = closed == Py_False;
-        Py_XDECREF(closed);
-        PyErr_Clear();
-    }
-    if (loop_lives) {
-        jsv8_isolate_free(grave->isolate);
-        if (grave->own_loop) {
-            close_loop(grave->loop, grave->tick);
-        }
-    }
-    Py_XDECREF(grave->loop_object);
-    if (loop_lives) {
-        Py_XDECREF(grave->texts);
-    }
-}
-
-/* Whether this thread may free the isolate now. */
-static int
-may_bury(jsrt_state_t *state, const grave_t *grave)
-{
-    if (jsrt_inside > 0) {
-        return 0;
-    }
-    if (pthread_equal(grave->thread, pthread_self())) {
-        return 1;
-    }
-    if (grave->pinned || (!jsv8_locking_is_on() && busy_elsewhere(state) != NULL)) {
-        return 0;
-    }
-    jsv8_lock_current(NULL);
-    return 1;
-}
-
-/* Frees what this thread may free. */
-static void
-reap(jsrt_state_t *state)
-{
-    grave_t **link = &graves;
-    while (*link != NULL) {
-        grave_t *grave = *link;
-        if (!may_bury(state, grave)) {
-            link = &grave->next;
-            continue;
-        }
-        *link = grave->next;
-        bury(grave);
-        PyMem_RawFree(grave);
-        link = &graves;
-    }
-    jsrt_has_graves = graves != NULL;
-}
+/* ---- Freeing ------------------------------------------------------------------------------------- */
 
 void
 jsrt_engine_discard(EngineObject *engine)
@@ -376,7 +335,8 @@ jsrt_engine_discard(EngineObject *engine)
         jsrt_source_forget(engine);
     }
     jsrt_watch_stop(&engine->watch);
-    grave_t grave = {
+    jsrt_stats_keep(engine);
+    jsrt_grave_t grave = {
         .isolate = engine->isolate,
         .loop = engine->loop,
         .tick = engine->tick,
@@ -408,17 +368,8 @@ jsrt_engine_discard(EngineObject *engine)
     if (jsrt_unusable) {
         return; /* V8 is not to be touched: memory of a process that ends, or of its parent */
     }
-    if (may_bury(state, &grave)) {
-        bury(&grave);
-        return;
-    }
-    grave_t *kept = PyMem_RawMalloc(sizeof(*kept));
-    if (kept != NULL) {
-        *kept = grave;
-        kept->next = graves;
-        graves = kept;
-        jsrt_has_graves = 1;
-    }
+    jsv8_isolate_mute(grave.isolate);
+    jsrt_grave_bury(state, &grave);
 }
 
 void
@@ -459,9 +410,9 @@ wait_for_turn(EngineObject *engine)
     while (jsrt_watch_busy(&engine->watch) || engine->in_callback) {
         if (is_mine(engine)) {
             PyErr_SetString(PyExc_RuntimeError,
-                            "the context is in use by this thread already: JavaScript cannot be "
-                            "called from a signal handler, finalizer or callback that runs "
-                            "during a call");
+                            "the context is in use by this thread already: it can be called from "
+                            "Python that its JavaScript calls, but not be closed there, and not "
+                            "be called from a signal handler or finalizer during a call");
             return -1;
         }
         engine->waiting++;
@@ -484,14 +435,32 @@ jsrt_engine_close_when_free(EngineObject *engine)
     return 0;
 }
 
+/* Whether this thread is in Python that this engine's JavaScript has called. */
+static int
+may_nest(EngineObject *engine)
+{
+    return engine->open && !engine->in_callback && is_mine(engine)
+           && jsrt_watch_busy(&engine->watch);
+}
+
 int
 jsrt_engine_enter_slowly(EngineObject *engine)
 {
+    if (may_nest(engine) && engine->isolate != NULL && !jsrt_unusable) {
+        if (engine->condemned) {
+            jsrt_engine_raise(engine, JSV8_HEAP_LIMIT, NULL);
+            return -1;
+        }
+        engine->nested++;
+        engine->open = 0;
+        engine->unusual |= JSRT_NESTED;
+        return 0;
+    }
     if (refuse(engine) < 0 || wait_for_turn(engine) < 0 || refuse(engine) < 0) {
         return -1;
     }
-    if (graves != NULL && jsrt_inside == 0) {
-        reap(engine->state);
+    if (jsrt_has_graves && jsrt_inside == 0) {
+        jsrt_grave_reap(engine->state);
         if (refuse(engine) < 0 || wait_for_turn(engine) < 0) {
             return -1;
         }
@@ -527,10 +496,32 @@ jsrt_engine_enter_slowly(EngineObject *engine)
     return 0;
 }
 
+/* Back to the Python that JavaScript has called. */
+static void
+leave_nested(EngineObject *engine)
+{
+    jsrt_watch_t *watch = &engine->watch;
+    if (--engine->nested == 0) {
+        engine->unusual &= ~JSRT_NESTED;
+    }
+    engine->open = 1;
+    /* A signal's exception has been raised, here: Python decides what becomes of it. The time of
+     * the outermost call, though, is over for good. */
+    if (watch->stopped && !watch->timed_out && watch->raised == NULL && !engine->condemned) {
+        jsv8_terminate_cancel(engine->isolate);
+        jsrt_watch_regain(watch);
+        watch->stopped = 0;
+    }
+}
+
 void
 jsrt_engine_leave_slowly(EngineObject *engine)
 {
     jsrt_watch_t *watch = &engine->watch;
+    if (engine->nested) {
+        leave_nested(engine);
+        return;
+    }
     if (watch->stopped) {
         if (engine->isolate != NULL && !engine->condemned) {
             jsv8_terminate_cancel(engine->isolate); /* it may have come too late */
@@ -540,16 +531,19 @@ jsrt_engine_leave_slowly(EngineObject *engine)
         Py_CLEAR(watch->raised);
     }
     jsrt_watch_leave(watch);
+    if (engine->unusual & JSRT_DROPPED) {
+        release_dropped(engine);
+    }
     if (engine->condemned && engine->isolate != NULL) {
         PyObject *type, *value, *traceback;
         PyErr_Fetch(&type, &value, &traceback);
         jsrt_engine_discard(engine);
         PyErr_Restore(type, value, traceback);
     }
-    if (graves != NULL && jsrt_inside == 0) {
+    if (jsrt_has_graves && jsrt_inside == 0) {
         PyObject *type, *value, *traceback;
         PyErr_Fetch(&type, &value, &traceback);
-        reap(engine->state);
+        jsrt_grave_reap(engine->state);
         PyErr_Restore(type, value, traceback);
     }
     if (engine->waiting) {
@@ -591,7 +585,10 @@ jsrt_engine_result(EngineObject *engine, jsv8_status_t status, const jsv8_value_
                    const jsv8_error_t *error)
 {
     if (status == JSV8_OK && engine->watch.raised == NULL) {
-        return jsrt_to_py(engine->state, result);
+        return jsrt_engine_to_py(engine, result);
+    }
+    if (status == JSV8_OK && result->tag == JSV8_REF) {
+        jsv8_ref_free(result->u.ref);
     }
     jsrt_engine_raise(engine, status, error);
     return NULL;
@@ -619,7 +616,7 @@ jsrt_engine_loop_closing(jsrt_state_t *state, PyObject *loop_object)
     if (jsrt_unusable) {
         return;
     }
-    reap(state);
+    jsrt_grave_reap(state);
     EngineObject *engine = state->engines;
     while (engine != NULL) {
         if (engine->pinned && engine->loop_object == loop_object && is_mine(engine)
@@ -680,10 +677,10 @@ jsrt_engine_exit(jsrt_state_t *state)
         jsrt_engine_close(engine);
         Py_DECREF(engine);
     }
-    reap(state);
+    jsrt_grave_reap(state);
     jsrt_watchdog_stop();
     jsrt_unusable = 1;
-    if (state->engines == NULL && graves == NULL) {
+    if (state->engines == NULL && !jsrt_has_graves) {
         jsv8_process_stop();
     }
 }
@@ -716,6 +713,11 @@ engine_traverse(EngineObject *engine, visitproc visit, void *arg)
     Py_VISIT(engine->loop_object);
     Py_VISIT(engine->turn);
     Py_VISIT(engine->timer);
+    /* Objects that JavaScript may call are the isolate's: so one that leads back to the engine's
+     * context keeps nothing alive. */
+    if (engine->isolate != NULL && !jsrt_unusable) {
+        return jsv8_visit_hosted(engine->isolate, (int (*)(void *, void *))visit, arg);
+    }
     return 0;
 }
 

@@ -8,8 +8,9 @@
  *
  * Invariants
  *   1. One thread is inside at a time, from jsrt_engine_enter to jsrt_engine_leave (the watch's
- *      counter is odd meanwhile). Another thread waits with the GIL put down; the same thread
- *      again is a RuntimeError.
+ *      counter is odd meanwhile). Another thread waits with the GIL put down. The same thread may
+ *      enter again from Python that this engine's JavaScript called (`open`), and then leaves in
+ *      the reverse order; from anywhere else it is a RuntimeError.
  *   2. `ready` says that a thread equal to `thread` may enter without further questions.
  *   3. Fields are touched with the GIL held. Any call into V8 may put it down (watch.c):
  *      jsrt_watch_regain stands behind each.
@@ -41,13 +42,20 @@ typedef struct jsrt_engine {
     uv_timer_t *tick;        /* owned, on an own loop: bounds a blocking wait; not referenced */
     int own_loop, pinned;
     int ready, condemned, closed;
-    int in_callback;    /* V8 called us back: nobody may enter */
-    pthread_t thread;   /* who entered last; of a pinned engine: its home */
-    unsigned boot;      /* how often it booted */
-    Py_ssize_t applied; /* how many of the context's sources this isolate has run */
-    Py_ssize_t waiting; /* threads that wait to enter */
-    void *scope;        /* weak: the context whose global scope is current; NULL: see realm.c */
-    int transient;      /* that context may go before the isolate: nothing is kept for it */
+    int in_callback; /* V8 called us back: nobody may enter */
+    int open;        /* the innermost that runs is Python, called by JavaScript: expose.c */
+    int nested;      /* entries from there that have not been left */
+    int unusual;     /* JSRT_NESTED, JSRT_DROPPED: what a leave must look at */
+    struct jsrt_context *context; /* weak: who made it; cleared by that one, NULL then */
+    struct jsrt_context *scope;   /* weak: whose global scope is current; NULL: see realm.c */
+    int transient;         /* that context may go before the isolate: nothing is kept for it */
+    unsigned long exposed; /* the last of the scope's exposures this isolate has */
+    pthread_t thread;      /* who entered last; of a pinned engine: its home */
+    unsigned boot;         /* how often it booted */
+    Py_ssize_t applied;    /* how many of the scope's sources this isolate has run */
+    Py_ssize_t waiting;    /* threads that wait to enter */
+    uint64_t looks;        /* entries of stats.c, which are no calls */
+    uint64_t past_calls;   /* of its calls those in state->past_calls */
     struct jsrt_script *scripts;         /* owned list: source.c */
     PyObject *texts;                     /* owned list, or NULL: what V8 reads where it lies */
     struct jsrt_engine *next, *previous; /* state->engines, while booted */
@@ -61,10 +69,22 @@ typedef struct jsrt_engine {
     Py_ssize_t pending;    /* promises that a future waits for */
 } EngineObject;
 
+enum {
+    JSRT_NESTED = 1, /* a nested call */
+    JSRT_DROPPED = 2 /* jsv8_dropped has something */
+};
+
+/* Calls of Python by JavaScript that this thread is in, innermost first. */
+typedef struct jsrt_calling {
+    EngineObject *engine;
+    struct jsrt_calling *outer;
+} jsrt_calling_t;
+extern _Thread_local jsrt_calling_t *jsrt_calling;
+
 extern PyType_Spec jsrt_engine_spec;
 /* V8 must not be touched any more: this is a forked child, or the interpreter ends. */
 extern int jsrt_unusable;
-/* Isolates wait to be freed by a thread that may (engine.c). */
+/* Isolates wait to be freed by a thread that may (grave.c). */
 extern int jsrt_has_graves;
 
 EngineObject *jsrt_engine_new(jsrt_state_t *state, jsv8_profile_t profile, size_t heap_limit,
@@ -84,6 +104,8 @@ void jsrt_engine_discard(EngineObject *engine);
 void jsrt_engine_close(EngineObject *engine);
 /* The same once no other thread is inside. Returns 0, or -1 with an exception. */
 int jsrt_engine_close_when_free(EngineObject *engine);
+/* An engine that another thread is inside of, borrowed, or NULL. */
+EngineObject *jsrt_engine_busy_elsewhere(jsrt_state_t *state);
 /* Around what V8 calls back: takes the GIL where this thread has put it down. */
 PyGILState_STATE jsrt_engine_callback_begin(EngineObject *engine);
 void jsrt_engine_callback_end(EngineObject *engine, PyGILState_STATE gil);
@@ -96,6 +118,13 @@ int jsrt_engine_process_start(jsrt_state_t *state);
 void jsrt_engine_exit(jsrt_state_t *state);
 /* Closes the engines pinned on an event loop that is about to close. */
 void jsrt_engine_loop_closing(jsrt_state_t *state, PyObject *loop_object);
+
+/* The context whose JavaScript runs, borrowed, or NULL: it is gone. */
+static inline struct jsrt_context *
+jsrt_engine_context(const EngineObject *engine)
+{
+    return engine->scope != NULL ? engine->scope : engine->context;
+}
 
 static inline int
 jsrt_engine_enter(EngineObject *engine)
@@ -111,7 +140,8 @@ jsrt_engine_enter(EngineObject *engine)
 static inline void
 jsrt_engine_leave(EngineObject *engine)
 {
-    if (engine->watch.stopped || engine->waiting || engine->condemned || jsrt_has_graves) {
+    if (engine->watch.stopped || engine->waiting || engine->condemned || jsrt_has_graves
+        || engine->unusual) {
         jsrt_engine_leave_slowly(engine);
         return;
     }

@@ -103,6 +103,13 @@ details(jsrt_state_t *state, jsv8_status_t status, const jsv8_error_t *error)
 PyObject *
 jsrt_error_new(jsrt_state_t *state, jsv8_status_t status, const jsv8_error_t *error)
 {
+    /* An exception of Python's own that has crossed JavaScript. */
+    if (error != NULL && error->host != NULL
+        && PyExceptionInstance_Check((PyObject *)error->host)) {
+        return Py_NewRef((PyObject *)error->host);
+    }
+    PyObject *cause = error != NULL ? error->cause : NULL;
+    Py_XINCREF(cause);
     PyObject *class_ = class_for(state, status, error);
     int detailed = PyObject_IsSubclass(class_, state->JSError);
     const char *text = error && error->message && error->message[0] ? error->message : "";
@@ -112,6 +119,7 @@ jsrt_error_new(jsrt_state_t *state, jsv8_status_t status, const jsv8_error_t *er
     Py_XDECREF(message);
     if (detailed < 0 || arguments == NULL) {
         Py_XDECREF(arguments);
+        Py_XDECREF(cause);
         return NULL;
     }
     PyObject *keywords = NULL, *out = NULL;
@@ -120,6 +128,10 @@ jsrt_error_new(jsrt_state_t *state, jsv8_status_t status, const jsv8_error_t *er
     }
     Py_XDECREF(keywords);
     Py_DECREF(arguments);
+    if (out != NULL && cause != NULL && PyExceptionInstance_Check(cause)) {
+        PyException_SetCause(out, Py_NewRef(cause));
+    }
+    Py_XDECREF(cause);
     return out;
 }
 

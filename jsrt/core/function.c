@@ -1,25 +1,18 @@
 /* SPDX-License-Identifier: MIT
  *
- * function.c: jsrt.Function, called by vectorcall.
+ * function.c: jsrt.JSFunction, called by vectorcall.
  *
  * It holds the function object itself: assigning something else to the global name changes
- * nothing. Where that object is gone with its isolate (the heap limit), or the call comes from
- * another thread and runs in an engine that was lent, the name is looked up again.
+ * nothing. One that came from Context.function has a name: where its object is gone with its
+ * isolate (the heap limit), or the call comes from another thread and runs in an engine that was
+ * lent, the name is looked up again. One that came out of JavaScript is that object and no other.
  */
 #include "function.h"
 
 #include <structmember.h>
 
+#include "object.h"
 #include "to_js.h"
-
-typedef struct {
-    PyObject_HEAD
-    vectorcallfunc vectorcall;
-    ContextObject *context; /* owned */
-    PyObject *name;         /* owned: str */
-    jsv8_ref_t *ref;        /* owned or NULL: in the home engine */
-    unsigned boot;          /* of the home engine that ref belongs to */
-} FunctionObject;
 
 /* The function in an engine that is entered. Returns: owned by the caller, or NULL. */
 static jsv8_ref_t *
@@ -44,7 +37,7 @@ look_up(EngineObject *engine, PyObject *name)
 /* The function for an engine that is entered: borrowed where it is the home's, else to be freed by
  * the caller (*lent). */
 static jsv8_ref_t *
-ref_in(FunctionObject *function, EngineObject *engine, int *lent)
+ref_in(HandleObject *function, EngineObject *engine, int *lent)
 {
     *lent = 0;
     if (engine != function->context->home) {
@@ -63,14 +56,109 @@ ref_in(FunctionObject *function, EngineObject *engine, int *lent)
     return function->ref;
 }
 
+/* Enters the engine of a call. */
+static inline EngineObject *
+enter(HandleObject *function)
+{
+    return function->name != NULL ? jsrt_context_enter(function->context)
+                                  : jsrt_object_enter(function);
+}
+
+static inline void
+leave(HandleObject *function, EngineObject *engine)
+{
+    if (function->name != NULL) {
+        jsrt_context_leave(function->context, engine);
+    } else {
+        jsrt_engine_leave(engine);
+    }
+}
+
+static inline PyObject *
+finish(HandleObject *function, EngineObject *engine, jsv8_status_t status, jsv8_value_t *result,
+       jsv8_error_t *error)
+{
+    if (function->name != NULL) {
+        return jsrt_context_finish(function->context, engine, status, result, error, NULL);
+    }
+    PyObject *value = jsrt_context_result(function->context, engine, status, result, error, NULL);
+    jsrt_engine_leave(engine);
+    return value;
+}
+
+/* A call that is not of the ordinary kind. receiver: NULL, or `this`. */
+static PyObject *
+call_with(HandleObject *function, PyObject *const *objects, size_t count, PyObject *receiver,
+          int construct, jsv8_want_t want)
+{
+    PyObject *out = NULL;
+    jsrt_args_t args, self;
+    jsrt_args_init(&args, function->context->state);
+    jsrt_args_init(&self, function->context->state);
+    if (jsrt_args_convert(&args, objects, count) < 0
+        || (receiver != NULL && jsrt_args_convert(&self, &receiver, 1) < 0)) {
+        goto done;
+    }
+    EngineObject *engine = enter(function);
+    if (engine == NULL) {
+        goto done;
+    }
+    int lent = 0;
+    jsv8_ref_t *ref = function->name != NULL ? ref_in(function, engine, &lent) : function->ref;
+    if (ref == NULL) {
+        leave(function, engine);
+        goto done;
+    }
+    jsv8_value_t result;
+    jsv8_error_t error;
+    jsrt_context_put_gil_down(function->context, engine);
+    jsv8_status_t status = jsv8_call_with(ref, receiver != NULL ? self.values : NULL, construct,
+                                          args.count, args.values, want, &result, &error);
+    jsrt_watch_regain(&engine->watch);
+    if (lent) {
+        jsv8_ref_free(ref);
+    }
+    out = finish(function, engine, status, &result, &error);
+done:
+    jsrt_args_release(&self);
+    jsrt_args_release(&args);
+    return out;
+}
+
+static PyObject *
+call_with_keywords(HandleObject *function, PyObject *const *objects, size_t count,
+                   PyObject *keywords)
+{
+    PyObject *receiver = NULL;
+    jsv8_want_t want = JSV8_SETTLE;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(keywords); i++) {
+        PyObject *keyword = PyTuple_GET_ITEM(keywords, i), *value = objects[count + (size_t)i];
+        if (PyUnicode_CompareWithASCIIString(keyword, "this") == 0) {
+            receiver = value;
+        } else if (PyUnicode_CompareWithASCIIString(keyword, "convert") == 0) {
+            int convert = PyObject_IsTrue(value);
+            if (convert < 0) {
+                return NULL;
+            }
+            want = convert ? JSV8_SETTLE : JSV8_HANDLE;
+        } else {
+            PyErr_Format(PyExc_TypeError,
+                         "a JavaScript function takes no keyword arguments but 'this' and "
+                         "'convert', not '%U'",
+                         keyword);
+            return NULL;
+        }
+    }
+    return call_with(function, objects, count, receiver, 0, want);
+}
+
 static PyObject *
 function_vectorcall(PyObject *self, PyObject *const *objects, size_t flagged, PyObject *keywords)
 {
-    FunctionObject *function = (FunctionObject *)self;
+    HandleObject *function = (HandleObject *)self;
     ContextObject *context = function->context;
     if (keywords != NULL && PyTuple_GET_SIZE(keywords) > 0) {
-        PyErr_SetString(PyExc_TypeError, "a JavaScript function takes no keyword arguments");
-        return NULL;
+        return call_with_keywords(function, objects, (size_t)PyVectorcall_NARGS(flagged), keywords);
     }
     PyObject *out = NULL;
     jsrt_args_t args;
@@ -78,16 +166,16 @@ function_vectorcall(PyObject *self, PyObject *const *objects, size_t flagged, Py
     if (jsrt_args_convert(&args, objects, (size_t)PyVectorcall_NARGS(flagged)) < 0) {
         goto done;
     }
-    EngineObject *engine = jsrt_context_enter(context);
+    EngineObject *engine = enter(function);
     if (engine == NULL) {
         goto done;
     }
     int lent = 0;
     jsv8_ref_t *ref = function->ref;
-    if (ref == NULL || engine != context->home || function->boot != engine->boot) {
+    if (ref == NULL || engine != function->engine || function->boot != engine->boot) {
         ref = ref_in(function, engine, &lent);
         if (ref == NULL) {
-            jsrt_context_leave(context, engine);
+            leave(function, engine);
             goto done;
         }
     }
@@ -99,28 +187,34 @@ function_vectorcall(PyObject *self, PyObject *const *objects, size_t flagged, Py
     if (lent) {
         jsv8_ref_free(ref);
     }
-    out = jsrt_context_finish(context, engine, status, &result, &error, NULL);
+    out = finish(function, engine, status, &result, &error);
 done:
     jsrt_args_release(&args);
     return out;
+}
+
+static PyObject *
+function_construct(HandleObject *function, PyObject *const *objects, Py_ssize_t count)
+{
+    return call_with(function, objects, (size_t)count, NULL, 1, JSV8_HANDLE);
+}
+
+vectorcallfunc
+jsrt_function_vectorcall(void)
+{
+    return function_vectorcall;
 }
 
 PyObject *
 jsrt_function_new(ContextObject *context, PyObject *name)
 {
     jsrt_state_t *state = context->state;
-    FunctionObject *function = PyObject_GC_New(FunctionObject, state->FunctionType);
+    HandleObject *function = jsrt_object_new(state->FunctionType, context, context->home);
     if (function == NULL) {
         return NULL;
     }
     function->vectorcall = function_vectorcall;
-    function->context = (ContextObject *)Py_NewRef(context);
     function->name = Py_NewRef(name);
-    function->ref = NULL;
-    function->boot = 0;
-    state->function_count++;
-    PyObject_GC_Track(function);
-
     EngineObject *engine = jsrt_context_enter(context);
     if (engine == NULL) {
         Py_DECREF(function);
@@ -141,7 +235,7 @@ jsrt_function_new(ContextObject *context, PyObject *name)
 
 /* Nanoseconds of one call as V8 makes it, for tests/bench. */
 static PyObject *
-function_raw_ns(FunctionObject *function, PyObject *count)
+function_raw_ns(HandleObject *function, PyObject *count)
 {
     Py_ssize_t n = PyNumber_AsSsize_t(count, PyExc_OverflowError);
     if (n == -1 && PyErr_Occurred()) {
@@ -151,13 +245,13 @@ function_raw_ns(FunctionObject *function, PyObject *count)
         PyErr_SetString(PyExc_ValueError, "n must be positive");
         return NULL;
     }
-    EngineObject *engine = jsrt_context_enter(function->context);
+    EngineObject *engine = enter(function);
     if (engine == NULL) {
         return NULL;
     }
-    int lent;
+    int lent = 0;
     double ns = 0;
-    jsv8_ref_t *ref = ref_in(function, engine, &lent);
+    jsv8_ref_t *ref = function->name != NULL ? ref_in(function, engine, &lent) : function->ref;
     if (ref != NULL) {
         ns = jsv8_raw_call_ns(ref, (size_t)n);
         jsrt_watch_regain(&engine->watch);
@@ -165,80 +259,64 @@ function_raw_ns(FunctionObject *function, PyObject *count)
     if (lent) {
         jsv8_ref_free(ref);
     }
-    jsrt_context_leave(function->context, engine);
+    leave(function, engine);
     return ref == NULL ? NULL : PyFloat_FromDouble(ns);
 }
 
-static int
-function_traverse(FunctionObject *function, visitproc visit, void *arg)
-{
-    Py_VISIT(Py_TYPE(function));
-    Py_VISIT(function->context);
-    return 0;
-}
-
-static int
-function_clear(FunctionObject *function)
-{
-    if (function->ref != NULL && !jsrt_unusable) {
-        jsv8_ref_free(function->ref);
-    }
-    function->ref = NULL;
-    /* context is needed by every method: it goes with the object, the cycle ends elsewhere. */
-    return 0;
-}
-
-static void
-function_dealloc(FunctionObject *function)
-{
-    PyTypeObject *type = Py_TYPE(function);
-    PyObject_GC_UnTrack(function);
-    function_clear(function);
-    function->context->state->function_count--;
-    Py_DECREF(function->context);
-    Py_DECREF(function->name);
-    PyObject_GC_Del(function);
-    Py_DECREF(type);
-}
-
 static PyObject *
-function_repr(FunctionObject *function)
+get_name(HandleObject *function, void *unused)
 {
-    return PyUnicode_FromFormat("<jsrt.Function %U>", function->name);
+    if (function->name != NULL) {
+        return Py_NewRef(function->name);
+    }
+    PyObject *key = PyUnicode_InternFromString("name");
+    PyObject *name = key ? PyObject_GetItem((PyObject *)function, key) : NULL;
+    Py_XDECREF(key);
+    return name;
 }
 
-PyDoc_STRVAR(function_doc, "A JavaScript function, from Context.function(name).");
+PyDoc_STRVAR(
+    function_doc,
+    "A JavaScript function. Called with this=object it has that for `this`; with\n"
+    "convert=False an object it returns stays in JavaScript, as a handle, and a promise is\n"
+    "not waited for.");
 
 static PyMethodDef function_methods[] = {
+    {"new", (PyCFunction)(void (*)(void))function_construct, METH_FASTCALL,
+     PyDoc_STR("new($self, /, *args)\n--\n\nThe object that `new` makes of it.")},
     {"_raw_ns", (PyCFunction)function_raw_ns, METH_O,
      PyDoc_STR("_raw_ns($self, n, /)\n--\n\nNanoseconds of f(1, 2) as V8 itself makes it.")},
     {0},
 };
 
 static PyMemberDef function_members[] = {
-    {"__vectorcalloffset__", T_PYSSIZET, offsetof(FunctionObject, vectorcall), READONLY, NULL},
-    {"name", T_OBJECT, offsetof(FunctionObject, name), READONLY,
-     PyDoc_STR("The name it was found under.")},
-    {"context", T_OBJECT, offsetof(FunctionObject, context), READONLY,
+    {"__vectorcalloffset__", T_PYSSIZET, offsetof(HandleObject, vectorcall), READONLY, NULL},
+    {"context", T_OBJECT, offsetof(HandleObject, context), READONLY,
      PyDoc_STR("The context it belongs to.")},
+    {0},
+};
+
+static PyGetSetDef function_properties[] = {
+    {"name", (getter)get_name, NULL, PyDoc_STR("The name it was found under, or has itself."),
+     NULL},
     {0},
 };
 
 static PyType_Slot function_slots[] = {
     {Py_tp_doc, (void *)function_doc},
-    {Py_tp_traverse, function_traverse},
-    {Py_tp_clear, function_clear},
-    {Py_tp_dealloc, function_dealloc},
-    {Py_tp_repr, function_repr},
+    {Py_tp_traverse, jsrt_object_traverse},
+    {Py_tp_clear, jsrt_object_clear},
+    {Py_tp_dealloc, jsrt_object_dealloc},
     {Py_tp_call, PyVectorcall_Call},
     {Py_tp_methods, function_methods},
     {Py_tp_members, function_members},
+    {Py_tp_getset, function_properties},
     {0, NULL},
 };
 
 PyType_Spec jsrt_function_spec = {
-    .name = "jsrt.Function",
-    .basicsize = sizeof(FunctionObject),
+    .name = "jsrt.JSFunction",
+    .basicsize = sizeof(HandleObject),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL
              | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = function_slots,

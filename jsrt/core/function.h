@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * function.h: jsrt.Function: a JavaScript function held for calling, the fastest way in.
+ * function.h: jsrt.JSFunction: a JavaScript function held for calling, the fastest way in.
  */
 #ifndef JSRT_FUNCTION_H
 #define JSRT_FUNCTION_H
@@ -11,5 +11,7 @@ extern PyType_Spec jsrt_function_spec;
 
 /* Looks name up in the context. Returns: new, or NULL with an exception. */
 PyObject *jsrt_function_new(ContextObject *context, PyObject *name);
+/* How one is called. */
+vectorcallfunc jsrt_function_vectorcall(void);
 
 #endif

@@ -8,8 +8,12 @@
 
 #include "dates.h"
 
+#include "dump.h"
 #include "error.h"
+#include "expose.h"
 #include "function.h"
+#include "object.h"
+#include "stats.h"
 #include "to_js.h"
 
 #ifndef JSRT_SHARE_DIR
@@ -20,10 +24,11 @@ static PyObject *
 debug_counts(PyObject *module, PyObject *unused)
 {
     jsrt_state_t *state = jsrt_state_of(module);
-    return Py_BuildValue("{s:n,s:n,s:n,s:n,s:n,s:n}", "contexts", state->context_count, "functions",
-                         state->function_count, "engines", state->engine_count, "isolates",
+    return Py_BuildValue("{s:n,s:n,s:n,s:n,s:n,s:n,s:n,s:n}", "contexts", state->context_count,
+                         "handles", state->handle_count, "engines", state->engine_count, "isolates",
                          (Py_ssize_t)jsv8_live_isolates(), "realms", (Py_ssize_t)jsv8_live_realms(),
-                         "refs", (Py_ssize_t)jsv8_live_refs());
+                         "refs", (Py_ssize_t)jsv8_live_refs(), "hosted",
+                         (Py_ssize_t)jsv8_live_hosted(), "tasks", PySet_GET_SIZE(state->tasks));
 }
 
 static PyObject *
@@ -57,15 +62,23 @@ static PyMethodDef module_methods[] = {
     {"_loop_closing", loop_closing, METH_O,
      PyDoc_STR("_loop_closing($module, loop, /)\n--\n\n"
                "Frees the engines that live on an event loop which is about to close.")},
+    {"statistics", jsrt_stats, METH_NOARGS,
+     PyDoc_STR(
+         "statistics($module, /)\n--\n\n"
+         "calls into JavaScript so far and isolates, of the whole process; and, in bytes, the\n"
+         "heaps of this thread's isolates that no call is in: heap_used, heap_total, external.")},
+    {"dump_stacks_on", jsrt_dump_register, METH_VARARGS,
+     PyDoc_STR("dump_stacks_on($module, signum, fd, /)\n--\n\n"
+               "At this signal, write the JavaScript stacks of running calls to a descriptor.")},
     {"_start", start, METH_NOARGS,
      PyDoc_STR("_start($module, /)\n--\n\nStarts V8's threads now instead of at first use.")},
     {0},
 };
 
 static int
-add_type(PyObject *module, PyType_Spec *spec, PyTypeObject **slot, int public)
+add_type(PyObject *module, PyType_Spec *spec, PyTypeObject *base, PyTypeObject **slot, int public)
 {
-    *slot = (PyTypeObject *)PyType_FromModuleAndSpec(module, spec, NULL);
+    *slot = (PyTypeObject *)PyType_FromModuleAndSpec(module, spec, (PyObject *)base);
     if (*slot == NULL) {
         return -1;
     }
@@ -163,13 +176,19 @@ static int
 module_exec(PyObject *module)
 {
     jsrt_state_t *state = jsrt_state_of(module);
+    state->function_vectorcall = jsrt_function_vectorcall();
     state->datetime = PyCapsule_Import(PyDateTime_CAPSULE_NAME, 0);
     state->kinds = PyDict_New();
     if (state->datetime == NULL || state->kinds == NULL || jsrt_error_init(state) < 0
         || intern_names(state) < 0 || find_share_dir(module, state) < 0 || find_main_thread() < 0
-        || add_type(module, &jsrt_engine_spec, &state->EngineType, 0) < 0
-        || add_type(module, &jsrt_context_spec, &state->ContextType, 1) < 0
-        || add_type(module, &jsrt_function_spec, &state->FunctionType, 1) < 0
+        || (state->tasks = PySet_New(NULL)) == NULL
+        || add_type(module, &jsrt_engine_spec, NULL, &state->EngineType, 0) < 0
+        || add_type(module, &jsrt_context_spec, NULL, &state->ContextType, 1) < 0
+        || add_type(module, &jsrt_object_spec, NULL, &state->ObjectType, 1) < 0
+        || add_type(module, &jsrt_function_spec, state->ObjectType, &state->FunctionType, 1) < 0
+        || add_type(module, &jsrt_promise_spec, state->ObjectType, &state->PromiseType, 1) < 0
+        || add_type(module, &jsrt_iterator_spec, NULL, &state->IteratorType, 0) < 0
+        || add_type(module, &jsrt_settler_spec, NULL, &state->SettlerType, 0) < 0
         || PyModule_AddStringConstant(module, "v8_version", jsv8_v8_version()) < 0
         || PyModule_AddStringConstant(module, "node_version", jsv8_node_version()) < 0) {
         return -1;
@@ -182,7 +201,13 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
 {
     jsrt_state_t *state = jsrt_state_of(module);
     Py_VISIT(state->ContextType);
+    Py_VISIT(state->ObjectType);
     Py_VISIT(state->FunctionType);
+    Py_VISIT(state->PromiseType);
+    Py_VISIT(state->IteratorType);
+    Py_VISIT(state->SettlerType);
+    Py_VISIT(state->tasks);
+    Py_VISIT(state->ensure_future);
     Py_VISIT(state->EngineType);
     Py_VISIT(state->Error);
     Py_VISIT(state->JSError);
@@ -203,7 +228,13 @@ module_clear(PyObject *module)
 {
     jsrt_state_t *state = jsrt_state_of(module);
     Py_CLEAR(state->ContextType);
+    Py_CLEAR(state->ObjectType);
     Py_CLEAR(state->FunctionType);
+    Py_CLEAR(state->PromiseType);
+    Py_CLEAR(state->IteratorType);
+    Py_CLEAR(state->SettlerType);
+    Py_CLEAR(state->tasks);
+    Py_CLEAR(state->ensure_future);
     Py_CLEAR(state->EngineType);
     Py_CLEAR(state->Error);
     Py_CLEAR(state->JSError);

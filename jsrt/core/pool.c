@@ -160,7 +160,10 @@ jsrt_pool_borrow(jsrt_pool_t *pool, EngineObject *like)
     if (pool->made < pool->size) {
         EngineObject *engine =
             jsrt_engine_new(like->state, like->profile, like->heap_limit, like->timeout, 0);
-        pool->made += engine != NULL;
+        if (engine != NULL) {
+            engine->context = like->context;
+            pool->made++;
+        }
         return engine;
     }
     return wait_for_one(pool, like);
@@ -276,6 +279,7 @@ jsrt_pool_dispose(jsrt_pool_t *pool)
     *pool = (jsrt_pool_t){0};
     for (Py_ssize_t i = 0; i < count; i++) {
         jsrt_engine_close(idle[i].engine);
+        idle[i].engine->context = NULL;
         Py_DECREF(idle[i].engine);
     }
     PyMem_Free(idle);

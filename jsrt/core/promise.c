@@ -10,7 +10,7 @@
 
 #include "bridge.h"
 #include "error.h"
-#include "to_py.h"
+#include "object.h"
 
 typedef struct {
     EngineObject *engine; /* borrowed: the isolate settles or abandons before it is gone */
@@ -84,7 +84,7 @@ on_settled(void *user, jsv8_status_t status, const jsv8_value_t *result, const j
     PyObject *value = NULL;
     int ok = status == JSV8_OK;
     if (ok) {
-        value = jsrt_to_py(engine->state, result);
+        value = jsrt_engine_to_py(engine, result);
         if (value == NULL) {
             PyObject *error_type, *error_traceback;
             ok = 0;
@@ -194,6 +194,14 @@ jsrt_promise_wait(EngineObject *engine, jsv8_ref_t *promise)
 {
     enum { TICK_MS = 50 };
     jsrt_state_t *state = engine->state;
+    if (engine->nested) {
+        jsv8_ref_free(promise);
+        PyErr_SetString(state->PendingPromiseError,
+                        "a promise settles when JavaScript has returned, and it is JavaScript that "
+                        "has called here: hand the promise back to it (convert=False), or make "
+                        "this callback async");
+        return NULL;
+    }
     if (engine->pinned || jsrt_bridge_is_here(engine)) {
         jsv8_ref_free(promise);
         PyErr_SetString(state->PendingPromiseError,

@@ -8,21 +8,29 @@
 #include "realm.h"
 
 #include "error.h"
+#include "parse.h"
 
 int
 jsrt_realm_switch(ContextObject *context, EngineObject *engine)
 {
     ContextObject *current = engine->scope;
+    if (engine->nested > 0) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "JavaScript of another realm of this isolate is running");
+        return -1;
+    }
     if (engine != context->home) {
         engine->scope = context; /* lent: it knows one context only */
         return 0;
     }
     if (current != NULL) {
         current->applied = engine->applied;
+        current->exposed_there = engine->exposed;
     }
     engine->scope = NULL;
     if (context->realm_boot != engine->boot) {
         context->applied = 0;
+        context->exposed_there = 0;
         if (context->parent != NULL) {
             jsv8_realm_free(context->realm);
             context->realm = NULL;
@@ -40,6 +48,7 @@ jsrt_realm_switch(ContextObject *context, EngineObject *engine)
     engine->timeout = context->timeout;
     jsrt_watch_limit(&engine->watch, context->timeout);
     engine->applied = context->applied;
+    engine->exposed = context->exposed_there;
     engine->transient = context->parent != NULL;
     engine->scope = context;
     return 0;
@@ -48,20 +57,12 @@ jsrt_realm_switch(ContextObject *context, EngineObject *engine)
 PyObject *
 jsrt_realm_new(ContextObject *parent, PyObject *const *args, Py_ssize_t count, PyObject *keywords)
 {
+    static const jsrt_signature_t signature = {"realm", {"timeout"}, 0, 0};
+    PyObject *given[JSRT_PARSE_MOST];
     double timeout = parent->timeout;
-    if (count != 0 || (keywords != NULL && PyTuple_GET_SIZE(keywords) > 1)) {
-        PyErr_SetString(PyExc_TypeError, "realm() takes one keyword argument, timeout");
+    if (jsrt_parse(&signature, args, count, keywords, given) < 0
+        || (given[0] != NULL && jsrt_parse_timeout(given[0], &timeout) < 0)) {
         return NULL;
-    }
-    if (keywords != NULL && PyTuple_GET_SIZE(keywords) == 1) {
-        if (PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(keywords, 0), "timeout") != 0) {
-            PyErr_Format(PyExc_TypeError, "realm() got an unexpected keyword argument '%U'",
-                         PyTuple_GET_ITEM(keywords, 0));
-            return NULL;
-        }
-        if (jsrt_context_parse_timeout(args[0], &timeout) < 0) {
-            return NULL;
-        }
     }
     if (parent->home->closed || parent->closed) {
         PyErr_SetString(parent->state->ContextClosed, "the context is closed");

@@ -21,7 +21,9 @@ enum { JSRT_KEY_CACHE = 1024, JSRT_KEY_LONGEST = 40 };
 
 typedef struct jsrt_state {
     /* Types of this module, owned. */
-    PyTypeObject *ContextType, *FunctionType, *EngineType;
+    PyTypeObject *ContextType, *EngineType;
+    PyTypeObject *ObjectType, *FunctionType, *PromiseType, *IteratorType, *SettlerType;
+    vectorcallfunc function_vectorcall;
 
     /* Classes of jsrt.errors, owned. */
     PyObject *Error, *JSError, *JSSyntaxError, *Timeout, *HeapLimit, *ConversionError,
@@ -36,7 +38,8 @@ typedef struct jsrt_state {
     void *datetime;
 
     /* bridge.c, promise.c: functions of asyncio, owned, NULL until first used. */
-    PyObject *get_running_loop;
+    PyObject *get_running_loop, *ensure_future;
+    PyObject *tasks; /* expose.c: owned: a set of those that JavaScript waits for */
 
     PyObject *code_store; /* source.c: owned: a jsrt.code_cache.Store; None: there is none */
 
@@ -44,7 +47,8 @@ typedef struct jsrt_state {
     struct jsrt_engine *engines; /* every booted engine, linked by next/previous */
     PyObject *share_dir;         /* str or None: where Node's own JS files were unpacked */
     int exiting;                 /* the exit hook ran: nothing boots any more */
-    Py_ssize_t context_count, function_count, engine_count;
+    uint64_t past_calls;         /* calls of engines while they had earlier isolates */
+    Py_ssize_t context_count, handle_count, engine_count;
 
     /* Interned names, owned. */
     PyObject *str_value, *str_uv_loop, *str_call_soon, *str_call_later, *str_add_reader,

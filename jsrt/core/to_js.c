@@ -8,6 +8,7 @@
 
 #include <stdlib.h>
 
+#include "object.h"
 #include "tree.h"
 
 /* A new holder at the head of the list, with the spare one's buffer where that is free. */
@@ -51,7 +52,16 @@ jsrt_args_release_kept(jsrt_args_t *args)
         if (keep->view.obj != NULL) {
             PyBuffer_Release(&keep->view);
         }
+        if (keep->callback.taken) {
+            keep->object = NULL;
+            keep->callback.taken = 0;
+        }
         Py_CLEAR(keep->object);
+        if (keep->extras != NULL) {
+            PyMem_Free(keep->extras);
+            keep->extras = NULL;
+            keep->extra_count = 0;
+        }
         if (args->state->spare == NULL && keep->buf.capacity <= SPARE_LARGEST) {
             keep->next = NULL;
             args->state->spare = keep;
@@ -187,21 +197,112 @@ static int
 tree(jsrt_args_t *args, PyObject *object, jsv8_value_t *out, Py_ssize_t index)
 {
     jsrt_keep_t *keep = keep_new(args);
-    if (keep == NULL || jsrt_tree_write(args->state, object, &keep->buf, &out->tag, index) < 0) {
+    if (keep == NULL || jsrt_tree_write(args, object, keep, &out->tag, index) < 0) {
         return -1;
+    }
+    if (keep->extra_count > 0) {
+        out->tag = JSV8_WIRE_WITH;
+        out->u.wire.extras = keep->extras;
+        out->u.wire.count = keep->extra_count;
+        out->u.wire.data = keep->buf.data;
+        out->u.wire.length = keep->buf.size;
+        return 0;
     }
     out->u.text.data = keep->buf.data;
     out->u.text.length = out->tag == JSV8_JSON_UTF16 ? keep->buf.size / 2 : keep->buf.size;
     return 0;
 }
 
+/* The callable or iterator as the function or iterator of JavaScript's that calls it. */
+static int
+callback(jsrt_args_t *args, PyObject *object, jsv8_host_kind_t kind, jsv8_value_t *out)
+{
+    jsrt_keep_t *keep = keep_new(args);
+    if (keep == NULL) {
+        return -1;
+    }
+    keep->object = Py_NewRef(object);
+    keep->callback = (jsv8_callback_t){.kind = kind, .name = "", .object = object};
+    if (kind == JSV8_HOST_FUNCTION) {
+        PyObject *name = PyObject_GetAttrString(object, "__name__");
+        Py_ssize_t length = 0;
+        const char *text =
+            name && PyUnicode_Check(name) ? PyUnicode_AsUTF8AndSize(name, &length) : NULL;
+        char *copy = text ? (char *)jsrt_buf_room(&keep->buf, (size_t)length + 1) : NULL;
+        if (copy != NULL) {
+            memcpy(copy, text, (size_t)length + 1);
+            keep->callback.name = copy;
+        }
+        Py_XDECREF(name);
+        if (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_Exception)) {
+            return -1;
+        }
+        PyErr_Clear(); /* a callable needs no name */
+    }
+    out->tag = JSV8_CALLBACK;
+    out->u.callback = &keep->callback;
+    return 0;
+}
+
+int
+jsrt_live_to_js(jsrt_args_t *args, PyObject *object, jsv8_value_t *out)
+{
+    if (jsrt_object_check(args->state, object)) {
+        HandleObject *handle = (HandleObject *)object;
+        if (handle->ref == NULL || handle->boot != handle->engine->boot) {
+            PyErr_SetString(args->state->ConversionError,
+                            "a handle whose object is gone, or in another engine");
+            return -1;
+        }
+        out->tag = JSV8_REF;
+        out->u.ref = handle->ref;
+        return 1;
+    }
+    if (PyCallable_Check(object)) {
+        return callback(args, object, JSV8_HOST_FUNCTION, out) < 0 ? -1 : 1;
+    }
+    if (PyIter_Check(object)) {
+        return callback(args, object, JSV8_HOST_ITERATOR, out) < 0 ? -1 : 1;
+    }
+    return 0;
+}
+
+Py_ssize_t
+jsrt_live_extra(jsrt_args_t *args, jsrt_keep_t *keep, PyObject *object)
+{
+    jsv8_value_t value;
+    int live = jsrt_live_to_js(args, object, &value);
+    if (live <= 0) {
+        return live < 0 ? -1 : -2;
+    }
+    size_t count = keep->extra_count;
+    if ((count & (count - 1)) == 0) { /* full at each power of two */
+        size_t capacity = count == 0 ? 1 : count * 2;
+        jsv8_value_t *grown = PyMem_Realloc(keep->extras, capacity * sizeof(*grown));
+        if (grown == NULL) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        keep->extras = grown;
+    }
+    keep->extras[keep->extra_count++] = value;
+    return (Py_ssize_t)count;
+}
+
 /* A type of plain.c: converts what it stands for. */
 static int
 stand_in(jsrt_args_t *args, PyObject *object, jsv8_value_t *out, Py_ssize_t index)
 {
-    int kind = jsrt_plain_kind(args->state, object);
+    int kind = jsrt_object_check(args->state, object) ? JSRT_KIND_UNKNOWN
+                                                      : jsrt_plain_kind(args->state, object);
     if (kind < 0) {
         return -1;
+    }
+    if (kind == JSRT_KIND_UNKNOWN) {
+        int live = jsrt_live_to_js(args, object, out);
+        if (live != 0) {
+            return live < 0 ? -1 : 0;
+        }
     }
     if (kind == JSRT_KIND_DATETIME || kind == JSRT_KIND_DATE) {
         out->tag = JSV8_DATE;

@@ -23,10 +23,13 @@ enum { JSRT_DEPTH_MAX = 1000, JSRT_ARGS_INLINE = 6, JSRT_ARGS_MAX = 65535 };
 
 /* Something that converted arguments point to. */
 typedef struct jsrt_keep {
-    struct jsrt_keep *next; /* owned */
-    jsrt_buf_t buf;         /* owned */
-    PyObject *object;       /* owned or NULL */
-    Py_buffer view;         /* released where view.obj is set */
+    struct jsrt_keep *next;   /* owned */
+    jsrt_buf_t buf;           /* owned */
+    PyObject *object;         /* owned or NULL */
+    Py_buffer view;           /* released where view.obj is set */
+    jsv8_callback_t callback; /* of object, which is V8's where it was taken */
+    jsv8_value_t *extras;     /* owned: what JSV8_WIRE_WITH points to */
+    size_t extra_count;
 } jsrt_keep_t;
 
 /* The arguments of one call. */
@@ -41,6 +44,11 @@ typedef struct {
 /* Converts what the inline path below does not know. index: position for messages, -1: no
  * argument. Returns 0, or -1 with an exception. May run Python. */
 int jsrt_to_js_any(jsrt_args_t *args, PyObject *object, jsv8_value_t *out, Py_ssize_t index);
+/* What lives on one side only: a handle becomes its object, a callable a function, an iterator an
+ * iterator. Returns 1, 0 where object is none of these, or -1 with an exception. */
+int jsrt_live_to_js(jsrt_args_t *args, PyObject *object, jsv8_value_t *out);
+/* The same inside of a tree: adds it to keep's extras. Returns its index, -1, or -2: none. */
+Py_ssize_t jsrt_live_extra(jsrt_args_t *args, jsrt_keep_t *keep, PyObject *object);
 /* A str as JSV8_LATIN1 or JSV8_UTF16. Returns 0, or -1 with an exception. */
 int jsrt_text_to_js(jsrt_args_t *args, PyObject *text, jsv8_value_t *out);
 /* More than JSRT_ARGS_INLINE arguments. Returns 0, or -1 with an exception. */

@@ -118,7 +118,8 @@ write_file(ContextObject *context, PyObject *path,
     } else if (status == JSV8_NOT_FOUND) {
         PyErr_SetString(PyExc_RuntimeError, "no CPU profile was started");
     } else if (status != JSV8_OK) {
-        jsv8_error_t error = {"", "", "", "", "", 0, 0, 0, {0}};
+        jsv8_error_t error = {
+            .name = "", .message = "", .stack = "", .filename = "", .source_line = ""};
         jsrt_engine_raise(engine, status, &error);
     }
     jsrt_context_leave(context, engine);

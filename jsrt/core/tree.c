@@ -17,6 +17,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "object.h"
+
 typedef enum { FRAME_LIST, FRAME_TUPLE, FRAME_DICT, FRAME_MAP, FRAME_SET } frame_kind_t;
 
 typedef struct {
@@ -31,8 +33,10 @@ typedef struct {
 enum { FRAMES_INLINE = 12 };
 
 typedef struct {
+    jsrt_args_t *args;   /* borrowed */
+    jsrt_keep_t *keep;   /* borrowed: for extras */
     jsrt_state_t *state; /* borrowed */
-    jsrt_buf_t *buf;     /* borrowed */
+    jsrt_buf_t *buf;     /* borrowed: keep's */
     int wire;            /* 1: wire format, 0: JSON text */
     int wide;            /* JSON text: 0 Latin-1, 1 UTF-16 */
     Py_ssize_t index;    /* of the argument, for messages */
@@ -529,11 +533,25 @@ static int put_value(walk_t *walk, PyObject *object);
 static int
 put_stand_in(walk_t *walk, PyObject *object)
 {
-    int kind = jsrt_plain_kind(walk->state, object);
+    int kind = jsrt_object_check(walk->state, object) ? JSRT_KIND_UNKNOWN
+                                                      : jsrt_plain_kind(walk->state, object);
     if (kind < 0) {
         return -1;
     }
     if (kind == JSRT_KIND_UNKNOWN) {
+        if (!walk->wire
+            && (jsrt_object_check(walk->state, object) || PyCallable_Check(object)
+                || PyIter_Check(object))) {
+            return NEEDS_WIRE;
+        }
+        Py_ssize_t extra = jsrt_live_extra(walk->args, walk->keep, object);
+        if (extra >= 0) {
+            jsrt_wire_extra(walk->buf, (size_t)extra);
+            return 0;
+        }
+        if (extra == -1) {
+            return -1;
+        }
         return fail_at(walk, walk->depth, "a %.200s cannot be converted to JavaScript",
                        Py_TYPE(object)->tp_name);
     }
@@ -718,13 +736,16 @@ walk_all(walk_t *walk, PyObject *object)
 }
 
 int
-jsrt_tree_write(jsrt_state_t *state, PyObject *object, jsrt_buf_t *buf, jsv8_tag_t *tag,
+jsrt_tree_write(jsrt_args_t *args, PyObject *object, jsrt_keep_t *keep, jsv8_tag_t *tag,
                 Py_ssize_t index)
 {
+    jsrt_buf_t *buf = &keep->buf;
     int code = NEEDS_WIRE;
     for (int wire = 0; wire <= 1 && code == NEEDS_WIRE; wire++) {
         walk_t walk;
-        walk.state = state;
+        walk.args = args;
+        walk.keep = keep;
+        walk.state = args->state;
         walk.buf = buf;
         walk.wire = wire;
         walk.wide = 0;

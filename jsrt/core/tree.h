@@ -10,10 +10,11 @@
 #include "to_js.h"
 #include "wire.h"
 
-/* Writes the tree under object into buf and says in *tag what it wrote: JSV8_JSON_LATIN1,
- * JSV8_JSON_UTF16 or JSV8_WIRE. index as in jsrt_to_js_any. Returns 0, or -1 with an exception.
- * May run Python. */
-int jsrt_tree_write(jsrt_state_t *state, PyObject *object, jsrt_buf_t *buf, jsv8_tag_t *tag,
+/* Writes the tree under object into keep's buf and says in *tag what it wrote: JSV8_JSON_LATIN1,
+ * JSV8_JSON_UTF16 or JSV8_WIRE. What lives on one side only is added to keep's extras, what those
+ * point to to args. index as in jsrt_to_js_any. Returns 0, or -1 with an exception. May run
+ * Python. */
+int jsrt_tree_write(jsrt_args_t *args, PyObject *object, jsrt_keep_t *keep, jsv8_tag_t *tag,
                     Py_ssize_t index);
 
 /* ---- plain.c: objects that stand for plain values -------------------------------------------- */

@@ -148,6 +148,13 @@ jsrt_wire_date(jsrt_buf_t *buf, double milliseconds)
 }
 
 void
+jsrt_wire_extra(jsrt_buf_t *buf, size_t index)
+{
+    jsrt_buf_byte(buf, '\\');
+    put_varint(buf, index);
+}
+
+void
 jsrt_wire_bytes(jsrt_buf_t *buf, const void *bytes, size_t length)
 {
     jsrt_buf_byte(buf, 'B');

@@ -52,6 +52,8 @@ void jsrt_wire_utf16(jsrt_buf_t *buf, const uint16_t *text, size_t units);
 /* Begins a two-byte text of `units`; the caller appends exactly 2 * units bytes. */
 void jsrt_wire_utf16_begin(jsrt_buf_t *buf, size_t units);
 void jsrt_wire_date(jsrt_buf_t *buf, double milliseconds);
+/* What the reader was given beside the bytes (JSV8_WIRE_WITH). */
+void jsrt_wire_extra(jsrt_buf_t *buf, size_t index);
 /* A Uint8Array over an ArrayBuffer of its own. */
 void jsrt_wire_bytes(jsrt_buf_t *buf, const void *bytes, size_t length);
 

@@ -30,6 +30,8 @@ class Arguments
         if (__builtin_expect(count > kStackArguments, 0)) {
             many_ = static_cast<v8::Local<v8::Value> *>(calloc(count, sizeof(*many_)));
             at_ = many_;
+        } else {
+            at_ = reinterpret_cast<v8::Local<v8::Value> *>(few_); /* all are written before use */
         }
     }
     ~Arguments()
@@ -45,9 +47,9 @@ class Arguments
     } /* NULL: no memory */
 
   private:
-    v8::Local<v8::Value> few_[kStackArguments];
+    alignas(v8::Local<v8::Value>) char few_[kStackArguments * sizeof(v8::Local<v8::Value>)];
     v8::Local<v8::Value> *many_ = nullptr;
-    v8::Local<v8::Value> *at_ = few_;
+    v8::Local<v8::Value> *at_;
 };
 
 bool
@@ -80,7 +82,12 @@ global_binding(jsv8_isolate *iso, v8::Local<v8::Context> context, v8::Local<v8::
             && script->Run(context).ToLocal(&value)) {
             return value;
         }
-        if (caught.HasTerminated()) {
+        /* A RangeError says that the stack is full, not that there is no such name. */
+        v8::Local<v8::Value> thrown = caught.Exception();
+        if (caught.HasTerminated()
+            || (!thrown.IsEmpty() && thrown->IsNativeError()
+                && thrown.As<v8::Object>()->GetConstructorName()->StringEquals(
+                    literal(iso->v8, "RangeError")))) {
             return caught.ReThrow(), v8::MaybeLocal<v8::Value>();
         }
         /* Most likely not defined: let the property lookup say so, or throw the same again. */
@@ -156,10 +163,10 @@ namespace
 {
 
 /* The call itself, inside: arguments in, result out. */
-jsv8_status_t
+inline jsv8_status_t
 call(jsv8_isolate *iso, Entry &entry, v8::Local<v8::Function> function,
      v8::Local<v8::Value> receiver, size_t argc, const jsv8_value_t *argv, jsv8_want_t want,
-     jsv8_value_t *result, jsv8_error_t *error)
+     jsv8_value_t *result, jsv8_error_t *error, bool construct = false)
 {
     Arguments arguments(argc);
     v8::Local<v8::Value> *args = arguments.data();
@@ -167,6 +174,11 @@ call(jsv8_isolate *iso, Entry &entry, v8::Local<v8::Function> function,
         return fail(error, JSV8_NO_MEMORY, "out of memory");
     }
     for (size_t i = 0; i < argc; i++) {
+        if (argv[i].tag == JSV8_INT
+            && argv[i].u.integer == static_cast<int32_t>(argv[i].u.integer)) {
+            args[i] = v8::Integer::New(entry.v8(), static_cast<int32_t>(argv[i].u.integer));
+            continue;
+        }
         jsv8_status_t status = to_v8(iso, entry, &argv[i], &args[i], error);
         if (__builtin_expect(status != JSV8_OK, 0)) {
             return status;
@@ -175,8 +187,17 @@ call(jsv8_isolate *iso, Entry &entry, v8::Local<v8::Function> function,
     v8::Local<v8::Value> value;
     {
         v8::TryCatch caught(entry.v8());
-        if (!function->Call(entry.context(), receiver, static_cast<int>(argc), args)
-                 .ToLocal(&value)) {
+        bool done;
+        if (__builtin_expect(construct, 0)) {
+            v8::Local<v8::Object> made;
+            done =
+                function->NewInstance(entry.context(), static_cast<int>(argc), args).ToLocal(&made);
+            value = made;
+        } else {
+            done = function->Call(entry.context(), receiver, static_cast<int>(argc), args)
+                       .ToLocal(&value);
+        }
+        if (!done) {
             jsv8_status_t status = caught_status(iso, entry, caught, error);
             caught.Reset();
             if (status == JSV8_EXCEPTION) {
@@ -212,6 +233,37 @@ jsv8_call(jsv8_ref_t *function, size_t argc, const jsv8_value_t *argv, jsv8_want
                                         : strong(function->receiver);
     return call(iso, entry, strong(function->value).As<v8::Function>(), receiver, argc, argv, want,
                 result, error);
+}
+
+jsv8_status_t
+jsv8_call_with(jsv8_ref_t *function, const jsv8_value_t *receiver, int construct, size_t argc,
+               const jsv8_value_t *argv, jsv8_want_t want, jsv8_value_t *result,
+               jsv8_error_t *error)
+{
+    jsv8_isolate *iso = function->isolate;
+    result->tag = JSV8_UNDEFINED;
+    if (iso == nullptr) {
+        return fail(error, JSV8_NOT_FOUND, "the function's isolate was freed");
+    }
+    Entry entry(iso);
+    if (entry.stopped()) {
+        return fail(error, entry.stop_status(), "");
+    }
+    if (!function->callable || argc > kMostArguments) {
+        return fail(error, JSV8_NOT_FOUND,
+                    function->callable ? "more than 65535 arguments" : "not a function");
+    }
+    v8::Local<v8::Value> self = v8::Undefined(entry.v8());
+    if (receiver != nullptr) {
+        jsv8_status_t status = to_v8(iso, entry, receiver, &self, error);
+        if (status != JSV8_OK) {
+            return status;
+        }
+    } else if (!function->receiver.IsEmpty()) {
+        self = strong(function->receiver);
+    }
+    return call(iso, entry, strong(function->value).As<v8::Function>(), self, argc, argv, want,
+                result, error, construct != 0);
 }
 
 jsv8_status_t

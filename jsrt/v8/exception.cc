@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "host.hh"
 #include "text.hh"
 #include "value.hh"
 
@@ -117,7 +118,8 @@ as_text(jsv8_isolate *iso, v8::Local<v8::Context> context, v8::Local<v8::Value> 
 void
 clear_error(jsv8_error_t *error)
 {
-    static const jsv8_error_t nothing = {"", "", "", "", "", 0, 0, 0, {JSV8_UNDEFINED, {0}}};
+    static const jsv8_error_t nothing = {
+        "", "", "", "", "", 0, 0, 0, {JSV8_UNDEFINED, {0}}, nullptr, nullptr};
     *error = nothing;
 }
 
@@ -155,6 +157,7 @@ describe(jsv8_isolate *iso, v8::Local<v8::Context> context, v8::Local<v8::Value>
     if (!begin_texts(texts)) {
         return;
     }
+    Converting converting(iso);
     size_t name = 0, text = 0, stack = 0, file = 0, line = 0;
     bool plain = true;
     if (thrown->IsObject()) {
@@ -173,6 +176,15 @@ describe(jsv8_isolate *iso, v8::Local<v8::Context> context, v8::Local<v8::Value>
         text = add_text(v8, texts, found->IsString() ? found : as_text(iso, context, thrown));
         stack = add_text(v8, texts, read_property(iso, context, object, literal(v8, "stack")));
         plain = !error_like;
+        if (iso->host != nullptr) {
+            error->host = host_object(iso, context, object);
+            found = error->host == nullptr && error_like
+                        ? read_property(iso, context, object, literal(v8, "cause"))
+                        : v8::Undefined(v8).As<v8::Value>();
+            if (found->IsObject()) {
+                error->cause = host_object(iso, context, found.As<v8::Object>());
+            }
+        }
     } else {
         text = add_text(v8, texts, as_text(iso, context, thrown));
     }

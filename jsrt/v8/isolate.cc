@@ -12,6 +12,7 @@
 #include <algorithm>
 
 #include "context.hh"
+#include "host.hh"
 #include "limit.hh"
 #include "node_env.hh"
 #include "platform.hh"
@@ -193,6 +194,9 @@ jsv8_isolate_new(const jsv8_isolate_config_t *config, jsv8_isolate_t **out, jsv8
     iso->heap_limit = config->heap_limit;
     iso->on_unhandled = config->on_unhandled;
     iso->user = config->user;
+    iso->on_call = config->on_call;
+    iso->on_dropped = config->on_dropped;
+    iso->release = config->release;
     iso->loop = config->loop;
     if (iso->error_texts == nullptr || iso->unhandled_texts == nullptr
         || iso->aside_texts == nullptr || (iso->loop == nullptr && !open_own_loop(iso))) {
@@ -247,6 +251,8 @@ void
 jsv8_isolate_free(jsv8_isolate_t *iso)
 {
     jsv8_isolate *others = nullptr;
+    void (*release)(void *) = iso->release;
+    Hosted *owned = nullptr;
     bool was_pinned = iso->pinned && iso->owner.load() == thread_pointer();
 
     iso->disposing = true;
@@ -271,6 +277,7 @@ jsv8_isolate_free(jsv8_isolate_t *iso)
                 stop_node(iso);
             }
             forget_refs(iso);
+            owned = forget_host(iso);
             iso->ticks = nullptr;
             iso->ticks_store.reset();
             iso->tick_resource.Reset();
@@ -291,6 +298,7 @@ jsv8_isolate_free(jsv8_isolate_t *iso)
         dispose_orphan(iso);
     }
     pin_again(others);
+    release_owned(owned, release); /* runs the host's code: last */
 }
 
 size_t

@@ -61,9 +61,12 @@ struct Rejection; /* promise.cc */
 struct Settling {
     jsv8_settled_t on_settled;
     void *user;
+    jsv8_want_t want;
     v8::Global<v8::Promise> promise;
 };
 struct ErrorTexts; /* exception.hh */
+struct Operations; /* handle.cc */
+struct Host;       /* host.cc */
 struct Names;      /* names.cc */
 
 /* What belongs to one global scope. An isolate has that of its current realm as its own fields;
@@ -80,7 +83,10 @@ struct RealmParts {
     bool packing = false;                         /* a getter may lead back to it */
     unsigned pack_misses = 0, pack_skip = 0;
 
-    jsv8::Names *names = nullptr; /* names.cc, owned */
+    v8::Global<v8::Function> make_iterator; /* host.cc: (call) => an iterator */
+
+    jsv8::Names *names = nullptr;           /* names.cc, owned */
+    jsv8::Operations *operations = nullptr; /* handle.cc, owned; NULL: not needed yet */
 };
 
 }   // namespace jsv8
@@ -122,7 +128,10 @@ struct jsv8_isolate : jsv8::RealmParts {
     size_t heap_limit = 0;
 
     void (*on_unhandled)(void *user, const jsv8_error_t *error) = nullptr;
-    void *user = nullptr; /* borrowed */
+    void *user = nullptr; /* borrowed; host.cc [any, written under registry] */
+    void (*on_call)(jsv8_isolate *isolate, jsv8_frame *frame, void *object) = nullptr;
+    void (*on_dropped)(void *user) = nullptr;
+    void (*release)(void *object) = nullptr;
 
     jsv8_ref *refs = nullptr;                              /* value.cc [any, under registry] */
     jsv8_ref *dead_refs = nullptr;                         /* value.cc [any, under registry] */
@@ -140,7 +149,9 @@ struct jsv8_isolate : jsv8::RealmParts {
     v8::CpuProfiler *profiler = nullptr;                /* profile.cc, owned */
     std::vector<v8::Global<v8::UnboundScript>> scripts; /* code_cache.cc */
 
-    jsv8::Scratch scratch;                       /* the bytes of results */
+    jsv8::Host *host = nullptr; /* host.cc, owned; NULL: not needed yet */
+    int converting = 0;    /* JavaScript may run while scratch or error_texts are being written */
+    jsv8::Scratch scratch; /* the bytes of results */
     jsv8::ErrorTexts *error_texts = nullptr;     /* owned: texts of the caller's error */
     jsv8::ErrorTexts *unhandled_texts = nullptr; /* owned: texts given to on_unhandled */
     jsv8::ErrorTexts *aside_texts = nullptr;     /* owned: promise.cc, drain_aside */

@@ -34,7 +34,8 @@ extern "C" {
 
 typedef struct uv_loop_s uv_loop_t;
 typedef struct jsv8_isolate jsv8_isolate_t; /* opaque: defined in isolate.cc */
-typedef struct jsv8_ref jsv8_ref_t;         /* opaque: a persistent handle, value.cc */
+typedef struct jsv8_ref jsv8_ref_t;         /* opaque: a persistent handle, ref.cc */
+typedef struct jsv8_frame jsv8_frame_t;     /* opaque: JavaScript calls the host, host.cc */
 typedef struct jsv8_realm jsv8_realm_t;     /* opaque: a further global scope, realm.cc */
 
 typedef enum {
@@ -44,7 +45,8 @@ typedef enum {
     JSV8_TERMINATED, /* jsv8_terminate() stopped it; the isolate goes on */
     JSV8_HEAP_LIMIT, /* the heap limit was hit; the isolate is condemned */
     JSV8_CONVERSION, /* a value has no plain-data form (function, symbol, proxy...): error */
-    JSV8_NOT_FOUND,  /* no such global function: error.message names it */
+    JSV8_NOT_FOUND,  /* no such global function: error.message names it; no such property, or the
+                        end of an iteration: no message */
     JSV8_NO_MEMORY,
     JSV8_UNSUPPORTED /* V8 or Node could not be started: error.message says why */
 } jsv8_status_t;
@@ -60,13 +62,25 @@ typedef enum {
     JSV8_BYTES,       /* u.text: in: becomes a Uint8Array; out: ArrayBuffer or any view */
     JSV8_BIGINT,      /* u.bigint: little-endian 64-bit words of the magnitude */
     JSV8_DATE,        /* u.number: milliseconds since the epoch, may be NaN */
-    JSV8_JSON_LATIN1, /* in only, u.text: JSON text to parse */
+    JSV8_JSON_LATIN1, /* in only, u.text: JSON text to parse; JSV8_CONVERSION if it is not */
     JSV8_JSON_UTF16,  /* in only */
     JSV8_WIRE,        /* u.text: a value in V8's serialization format (see wire.h) */
-    JSV8_REF          /* u.ref: in: borrowed; out: owned by the caller (jsv8_ref_free) */
+    JSV8_REF,         /* u.ref: in: borrowed; out: owned by the caller (jsv8_ref_free) */
+    JSV8_WIRE_WITH,   /* in only, u.wire: as JSV8_WIRE, where '\\' varint i is extras[i] */
+    JSV8_CALLBACK,    /* in only, u.callback: an object of the host's, as a function or iterator */
+    JSV8_HOST         /* out only, u.host: a function that was such an object; borrowed */
 } jsv8_tag_t;
 
+typedef enum { JSV8_HOST_FUNCTION, JSV8_HOST_ITERATOR } jsv8_host_kind_t;
+/* An object of the host's (Python's) on its way in. */
 typedef struct {
+    jsv8_host_kind_t kind;
+    const char *name; /* UTF-8: a function's name, or "" */
+    void *object;     /* the isolate's from when taken is set until it is dropped (host.cc) */
+    int taken;        /* out */
+} jsv8_callback_t;
+
+typedef struct jsv8_value {
     jsv8_tag_t tag;
     union {
         int boolean;
@@ -81,7 +95,15 @@ typedef struct {
             int count;
             int negative;
         } bigint;
+        struct {
+            const void *data;
+            size_t length;
+            const struct jsv8_value *extras; /* JSV8_REF, JSV8_CALLBACK */
+            size_t count;
+        } wire;
         jsv8_ref_t *ref;
+        jsv8_callback_t *callback;
+        void *host;
     } u;
 } jsv8_value_t;
 
@@ -95,6 +117,8 @@ typedef struct {
     const char *source_line;      /* the line of source the error points at */
     int line, column, end_column; /* 1-based line, 0-based columns; 0 where unknown */
     jsv8_value_t value; /* the thrown value itself, JSV8_UNDEFINED where it is not plain */
+    void *host;         /* the object of a jsv8_thrown_t that is thrown again; borrowed, or NULL */
+    void *cause;        /* the same of the error's cause */
 } jsv8_error_t;
 
 typedef enum { JSV8_PROFILE_BARE, JSV8_PROFILE_WEB, JSV8_PROFILE_NODE } jsv8_profile_t;
@@ -129,6 +153,13 @@ typedef struct {
      * Called inside the isolate; must not call back into it. */
     void (*on_unhandled)(void *user, const jsv8_error_t *error);
     void *user;
+    /* JavaScript calls a JSV8_CALLBACK. Inside; may call back into the isolate. NULL: there are
+     * none. What the caller's thread had put down (its lock) may still be down. */
+    void (*on_call)(jsv8_isolate_t *isolate, jsv8_frame_t *frame, void *object);
+    /* jsv8_dropped has something. During a collection: only to be noted down. */
+    void (*on_dropped)(void *user);
+    /* The isolate is freed and owned this object. From jsv8_isolate_free. */
+    void (*release)(void *object);
 } jsv8_isolate_config_t;
 
 jsv8_status_t jsv8_isolate_new(const jsv8_isolate_config_t *config, jsv8_isolate_t **out,
@@ -136,6 +167,10 @@ jsv8_status_t jsv8_isolate_new(const jsv8_isolate_config_t *config, jsv8_isolate
 /* Stops the Node environment, closes its handles (running the loop as needed), frees all.
  * refs of it that are still held become empty, and may be freed later. [home] */
 void jsv8_isolate_free(jsv8_isolate_t *isolate);
+/* The config's user goes, the isolate stays until a thread may free it: nothing is called with
+ * user any more, and jsv8_isolate_user is NULL. [any] */
+void jsv8_isolate_mute(jsv8_isolate_t *isolate);
+void *jsv8_isolate_user(const jsv8_isolate_t *isolate); /* [any] */
 
 /* See invariant 2. Neither can be undone. */
 void jsv8_locking_on(void);
@@ -150,12 +185,16 @@ void jsv8_lock_current(jsv8_isolate_t *isolate);
 
 /* Makes the running or next call on the isolate end with JSV8_TERMINATED. [any] */
 void jsv8_terminate(jsv8_isolate_t *isolate);
-/* Takes back a termination that came too late to stop anything. [home] */
+/* Takes back a termination that came too late to stop anything, or, inside a callback of the
+ * host's, one that has ended the calls made from there and is to end no more. [home] */
 void jsv8_terminate_cancel(jsv8_isolate_t *isolate);
 /* Calls callback soon on the thread that runs JS in the isolate, between two JS steps; it must
  * not run JS. It is called at the latest during the next call. [any] */
 void jsv8_interrupt(jsv8_isolate_t *isolate, void (*callback)(jsv8_isolate_t *isolate, void *user),
                     void *user);
+/* In an interrupt: writes the JS stack of the running call as lines of text, as far as they fit.
+ * Returns the bytes written, 0 where no JS is running. */
+size_t jsv8_stack(jsv8_isolate_t *isolate, char *out, size_t capacity);
 
 typedef struct {
     size_t heap_used, heap_total, heap_limit, external, malloced, contexts;
@@ -183,13 +222,18 @@ typedef enum {
     JSV8_OWN_SCOPE = 1   /* declarations do not reach the global scope (indirect-eval-like
                               function scope; the last expression's value is the result) */
 } jsv8_scope_t;
-/* How a result is delivered; an ordinary value is delivered alike in each. */
+/* How a result is delivered; a primitive is delivered alike in each. */
 typedef enum {
-    JSV8_SETTLE = 0, /* a promise: microtasks are drained, its value or error delivered;
-                          JSV8_PENDING where it still waits */
-    JSV8_RAW = 1,    /* a promise is not looked at: JSV8_REF. Functions, symbols, proxies and
-                          class instances also come as JSV8_REF, not as JSV8_CONVERSION */
-    JSV8_DISCARD = 2 /* the value is not converted: JSV8_UNDEFINED */
+    JSV8_SETTLE = 0,  /* plain data as such; a function, symbol, proxy or class instance as
+                           JSV8_REF. A promise: microtasks are drained, its value or error
+                           delivered; JSV8_PENDING where it still waits */
+    JSV8_RAW = 1,     /* the same, but a promise is not looked at: JSV8_REF */
+    JSV8_DISCARD = 2, /* the value is not converted: JSV8_UNDEFINED */
+    JSV8_HANDLE = 3,  /* every object as JSV8_REF */
+    JSV8_COPY = 4,    /* plain data only: of a class instance its own properties, and
+                           JSV8_CONVERSION for what has none */
+    JSV8_JSON = 5     /* as JSV8_SETTLE, but the value comes as its JSON text in UTF-8, JSV8_BYTES;
+                           the promise of JSV8_PENDING remembers */
 } jsv8_want_t;
 
 /* source: JSV8_LATIN1 or JSV8_UTF16. filename: UTF-8. */
@@ -242,6 +286,11 @@ jsv8_status_t jsv8_function(jsv8_isolate_t *isolate, const char *name, size_t le
  * Node's ticks) are drained. */
 jsv8_status_t jsv8_call(jsv8_ref_t *function, size_t argc, const jsv8_value_t *argv,
                         jsv8_want_t want, jsv8_value_t *result, jsv8_error_t *error);
+/* The same with a receiver (`this`; NULL: the function's own), or, where construct is set, as
+ * `new function(...)`. */
+jsv8_status_t jsv8_call_with(jsv8_ref_t *function, const jsv8_value_t *receiver, int construct,
+                             size_t argc, const jsv8_value_t *argv, jsv8_want_t want,
+                             jsv8_value_t *result, jsv8_error_t *error);
 /* Both in one: looks the name up (as jsv8_function does, afresh each time) and calls. */
 jsv8_status_t jsv8_call_named(jsv8_isolate_t *isolate, const char *name, size_t length, size_t argc,
                               const jsv8_value_t *argv, jsv8_want_t want, jsv8_value_t *result,
@@ -258,8 +307,64 @@ typedef void (*jsv8_settled_t)(void *user, jsv8_status_t status, const jsv8_valu
                                const jsv8_error_t *error);
 jsv8_status_t jsv8_promise_then(jsv8_ref_t *promise, jsv8_settled_t on_settled, void *user);
 
-/* ---- value.cc ------------------------------------------------------------------------------ */
+/* ---- handle.cc: what a ref can be asked ---------------------------------------------------- */
 
+typedef enum {
+    JSV8_OP_GET,     /* (key): the property; a function with the object as its receiver.
+                          JSV8_NOT_FOUND without a message: there is none */
+    JSV8_OP_SET,     /* (key, value); throws where the object refuses */
+    JSV8_OP_DELETE,  /* (key); the same */
+    JSV8_OP_HAS,     /* (key): JSV8_BOOL, as `in` has it */
+    JSV8_OP_LENGTH,  /* length, size, or the number of keys: JSV8_INT */
+    JSV8_OP_KEYS,    /* own enumerable keys: an array of texts */
+    JSV8_OP_ITERATE, /* an iterator of it, or of its keys where it has none: JSV8_REF */
+    JSV8_OP_NEXT,    /* the next value of an iterator; JSV8_NOT_FOUND: it has ended */
+    JSV8_OP_SAME,    /* (other): JSV8_BOOL, as === has it */
+    JSV8_OP_HASH,    /* JSV8_INT */
+    JSV8_OP_TEXT,    /* what it is, for a repr: a text. Runs no JavaScript */
+    JSV8_OP_PROMISE, /* a promise that settles as the thenable does: JSV8_REF, or
+                          JSV8_NOT_FOUND: it is none */
+    JSV8_OP_SELF     /* the value, delivered as want says */
+} jsv8_op_t;
+jsv8_status_t jsv8_operate(jsv8_ref_t *ref, jsv8_op_t op, size_t argc, const jsv8_value_t *argv,
+                           jsv8_want_t want, jsv8_value_t *result, jsv8_error_t *error);
+/* The global object, as JSV8_REF in result. */
+jsv8_status_t jsv8_global(jsv8_isolate_t *isolate, jsv8_value_t *result, jsv8_error_t *error);
+
+/* ---- host.cc: JavaScript calls the host ---------------------------------------------------- */
+
+/* What the host throws: an Error with this name, message and (where it is a text) stack. */
+typedef struct {
+    jsv8_value_t name, message, stack;
+    void *object; /* stays with the error, for jsv8_error_t.host; NULL: none */
+    int taken;    /* out: the isolate owns object */
+} jsv8_thrown_t;
+
+/* In on_call, [home]: the arguments, delivered as by JSV8_RAW (an iterator has one: 0 asks for
+ * the next value, 1 says that no other is wanted), and how the call ends. value NULL: the
+ * iteration is over. Buffers are those of a call: one argument at a time. */
+size_t jsv8_frame_count(const jsv8_frame_t *frame);
+int jsv8_frame_is_iterator(const jsv8_frame_t *frame);
+jsv8_status_t jsv8_frame_argument(jsv8_frame_t *frame, size_t index, jsv8_value_t *result,
+                                  jsv8_error_t *error);
+jsv8_status_t jsv8_frame_return(jsv8_frame_t *frame, const jsv8_value_t *value,
+                                jsv8_error_t *error);
+void jsv8_frame_throw(jsv8_frame_t *frame, jsv8_thrown_t *thrown);
+/* Returns a promise to JavaScript; jsv8_settle(resolver) ends it, later, with value, or with
+ * thrown where value is NULL. Drains as a call does. */
+jsv8_status_t jsv8_frame_promise(jsv8_frame_t *frame, jsv8_ref_t **resolver, jsv8_error_t *error);
+jsv8_status_t jsv8_settle(jsv8_ref_t *resolver, const jsv8_value_t *value, jsv8_thrown_t *thrown,
+                          jsv8_error_t *error);
+/* One object that JavaScript has no way to any more, given back to the caller; NULL: none. */
+void *jsv8_dropped(jsv8_isolate_t *isolate);
+/* All that the isolate owns, dropped or not, for the caller's garbage collector. */
+int jsv8_visit_hosted(jsv8_isolate_t *isolate, int (*visit)(void *object, void *arg), void *arg);
+size_t jsv8_live_hosted(void); /* [any] */
+
+/* ---- ref.cc -------------------------------------------------------------------------------- */
+
+typedef enum { JSV8_REF_OBJECT, JSV8_REF_FUNCTION, JSV8_REF_PROMISE } jsv8_ref_kind_t;
+jsv8_ref_kind_t jsv8_ref_kind(const jsv8_ref_t *ref);
 void jsv8_ref_free(jsv8_ref_t *ref); /* [any]: released at the next entry, NULL ok */
 jsv8_isolate_t *jsv8_ref_isolate(const jsv8_ref_t *ref); /* NULL once the isolate is freed */
 size_t jsv8_live_refs(void);                             /* for leak tests. [any] */

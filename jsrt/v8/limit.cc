@@ -380,6 +380,12 @@ jsv8_terminate_cancel(jsv8_isolate_t *iso)
     Entry entry(iso);
     if (entry.outermost()) {
         end_stop(iso);
+        return;
+    }
+    /* Node's state is not unwound: the calls that began it are still under way. */
+    if (!(iso->attention.fetch_and(~kStop) & kCondemned)) {
+        iso->v8->CancelTerminateExecution();
+        settle_lost(iso);
     }
 }
 

@@ -116,6 +116,10 @@ constexpr char kSource[] = R"js(((tape) => {
   };
 
   return (value) => {
+    if (!isArray(value)) {
+      const prototype = prototypeOf(value);
+      if (prototype !== plain && prototype !== null) return null;
+    }
     at = 1;
     text = "";
     const done = put(value, 0);
@@ -354,6 +358,9 @@ pack_from_v8(jsv8_isolate *iso, v8::Local<v8::Context> context, v8::Local<v8::Va
     iso->packing = false;
     if (!returned) {
         return Packed::kThrown;
+    }
+    if (packed->IsNull()) {
+        return Packed::kNot; /* an instance of a class: to be held, most likely; no miss */
     }
     v8::Local<v8::String> text = text_of(context, packed);
     char *to = nullptr;

@@ -19,6 +19,7 @@
 #include <utility>
 
 #include "context.hh"
+#include "handle.hh"
 #include "limit.hh"
 #include "names.hh"
 
@@ -72,6 +73,7 @@ void
 drop_parts(RealmParts *parts)
 {
     forget_names(parts);
+    forget_operations(parts);
     *parts = RealmParts();
 }
 

@@ -55,8 +55,9 @@ class Gate
         if (iso->owner.load(std::memory_order_relaxed) != me) {
             took_ = true;
             if (locking.load(std::memory_order_acquire)) {
-                if (__builtin_expect(resident_thread.load(std::memory_order_relaxed) == me, 0)) {
-                    leave_resident();
+                if (__builtin_expect(resident_thread.load(std::memory_order_relaxed) == me, 0)
+                    && resident.load(std::memory_order_relaxed)->depth == 0) {
+                    leave_resident(); /* one that is called from stays until that call ends */
                 }
                 new (lock_) v8::Locker(iso->v8);
                 locked_ = true;

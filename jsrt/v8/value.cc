@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * value.cc: plain data in and out, and refs.
+ * value.cc: plain data in and out.
  *
  * The wire format (JSV8_WIRE) is V8's structured-clone serialization. Varints are base-128, low
  * group first; zigzag for signed ones; doubles are 8 bytes in host order.
@@ -16,6 +16,8 @@
  *   'B' varint length, bytes, then 'V' 'B' varint 0, varint length    (Uint8Array over them)
  *   '^' varint id: an object written before. Ids count objects in the order they begin, from 0:
  *       o A ; ' D, and for bytes two (the buffer, then the view).
+ *
+ *   '\\' varint i: extras[i] (JSV8_WIRE_WITH only). Takes one id.
  *
  * What the C side reads (out): FF version (13 to 15; a varint), then the above, and
  *   00          padding before any tag, to be skipped
@@ -43,7 +45,10 @@
 #include <string.h>
 
 #include <string>
+#include <vector>
 
+#include "host.hh"
+#include "json.hh"
 #include "limit.hh"
 #include "pack.hh"
 #include "text.hh"
@@ -58,8 +63,6 @@ constexpr double kSafeInteger = 9007199254740992.0; /* 2^53 */
 constexpr int kSearchNodes = 2000;                  /* of the search for a culprit */
 constexpr int kSearchDepth = 50;
 constexpr size_t kShrinkAbove = 1024 * 1024;
-
-std::atomic<size_t> live_refs{0};
 
 }   // namespace
 
@@ -89,111 +92,66 @@ Scratch::reserve(size_t size)
     return data;
 }
 
-/* ---- refs ---------------------------------------------------------------------------------- */
-
-jsv8_ref *
-make_ref(jsv8_isolate *iso, v8::Local<v8::Value> value)
-{
-    jsv8_ref *ref = new (std::nothrow) jsv8_ref();
-    if (ref == nullptr) {
-        return nullptr;
-    }
-    ref->isolate = iso;
-    ref->value.Reset(iso->v8, value);
-    ref->callable = value->IsFunction();
-    Registry guard;
-    ref->next = iso->refs;
-    if (ref->next != nullptr) {
-        ref->next->prev = ref;
-    }
-    iso->refs = ref;
-    live_refs.fetch_add(1, std::memory_order_relaxed);
-    return ref;
-}
-
-namespace
-{
-
-void
-unlink_ref(jsv8_isolate *iso, jsv8_ref *ref)
-{
-    if (ref->prev != nullptr) {
-        ref->prev->next = ref->next;
-    } else {
-        iso->refs = ref->next;
-    }
-    if (ref->next != nullptr) {
-        ref->next->prev = ref->prev;
-    }
-    ref->next = ref->prev = nullptr;
-}
-
-}   // namespace
-
-void
-release_dead_refs(jsv8_isolate *iso)
-{
-    jsv8_ref *dead;
-    {
-        Registry guard;
-        dead = iso->dead_refs;
-        iso->dead_refs = nullptr;
-        iso->attention.fetch_and(~kDeadRefs);
-        for (jsv8_ref *each = dead; each != nullptr; each = each->next_dead) {
-            unlink_ref(iso, each);
-        }
-    }
-    while (dead != nullptr) {
-        jsv8_ref *next = dead->next_dead;
-        delete dead;
-        dead = next;
-    }
-}
-
-void
-forget_refs(jsv8_isolate *iso)
-{
-    release_dead_refs(iso);
-    Registry guard;
-    while (iso->refs != nullptr) {
-        jsv8_ref *ref = iso->refs;
-        unlink_ref(iso, ref);
-        ref->value.Reset();
-        ref->receiver.Reset();
-        ref->callable = false;
-        ref->isolate = nullptr;
-    }
-}
-
 /* ---- in ------------------------------------------------------------------------------------ */
 
 namespace
 {
+
+/* What the tag '\\' stands for in what the C side writes: one of the extras. */
+class Extras : public v8::ValueDeserializer::Delegate
+{
+  public:
+    /* Beforehand: V8 lets no JavaScript run while it reads. */
+    jsv8_status_t take(jsv8_isolate *iso, Entry &entry, const jsv8_value_t *in, jsv8_error_t *error)
+    {
+        for (size_t i = 0; in->tag == JSV8_WIRE_WITH && i < in->u.wire.count; i++) {
+            v8::Local<v8::Value> value;
+            jsv8_status_t status = to_v8(iso, entry, &in->u.wire.extras[i], &value, error);
+            if (status != JSV8_OK) {
+                return status;
+            }
+            if (!value->IsObject()) {
+                return fail(error, JSV8_CONVERSION, "a symbol cannot be inside of a container");
+            }
+            objects_.push_back(value.As<v8::Object>());
+        }
+        return JSV8_OK;
+    }
+
+    v8::ValueDeserializer *reader = nullptr;
+
+  private:
+    v8::MaybeLocal<v8::Object> ReadHostObject(v8::Isolate *v8) override
+    {
+        uint32_t index;
+        if (!reader->ReadUint32(&index) || index >= objects_.size()) {
+            v8->ThrowException(v8::Exception::Error(literal(v8, "a handle that is none")));
+            return {};
+        }
+        return objects_[index];
+    }
+
+    std::vector<v8::Local<v8::Object>> objects_; /* of the caller's HandleScope */
+};
 
 jsv8_status_t
 read_wire(jsv8_isolate *iso, Entry &entry, const jsv8_value_t *in, v8::Local<v8::Value> *out,
           jsv8_error_t *error)
 {
     v8::TryCatch caught(iso->v8);
+    Extras extras;
+    jsv8_status_t status = extras.take(iso, entry, in, error);
+    if (status != JSV8_OK) {
+        return status;
+    }
     v8::ValueDeserializer reader(iso->v8, static_cast<const uint8_t *>(in->u.text.data),
-                                 in->u.text.length);
+                                 in->u.text.length, &extras);
+    extras.reader = &reader;
     if (reader.ReadHeader(entry.context()).FromMaybe(false)
         && reader.ReadValue(entry.context()).ToLocal(out)) {
         return JSV8_OK;
     }
-    jsv8_status_t status = caught_status(iso, entry, caught, error);
-    return status == JSV8_EXCEPTION ? JSV8_CONVERSION : status;
-}
-
-jsv8_status_t
-read_json(jsv8_isolate *iso, Entry &entry, v8::Local<v8::String> text, v8::Local<v8::Value> *out,
-          jsv8_error_t *error)
-{
-    v8::TryCatch caught(iso->v8);
-    if (v8::JSON::Parse(entry.context(), text).ToLocal(out)) {
-        return JSV8_OK;
-    }
-    jsv8_status_t status = caught_status(iso, entry, caught, error);
+    status = caught_status(iso, entry, caught, error);
     return status == JSV8_EXCEPTION ? JSV8_CONVERSION : status;
 }
 
@@ -304,6 +262,7 @@ to_v8(jsv8_isolate *iso, Entry &entry, const jsv8_value_t *in, v8::Local<v8::Val
         }
         return JSV8_OK;
     case JSV8_WIRE:
+    case JSV8_WIRE_WITH:
         return read_wire(iso, entry, in, out, error);
     case JSV8_REF:
         if (in->u.ref->isolate != iso) {
@@ -311,6 +270,8 @@ to_v8(jsv8_isolate *iso, Entry &entry, const jsv8_value_t *in, v8::Local<v8::Val
         }
         *out = v8::Local<v8::Value>::New(v8, in->u.ref->value);
         return JSV8_OK;
+    case JSV8_CALLBACK:
+        return make_callback(iso, entry, in->u.callback, out, error);
     default:
         return fail(error, JSV8_CONVERSION, "unknown tag");
     }
@@ -318,7 +279,7 @@ to_v8(jsv8_isolate *iso, Entry &entry, const jsv8_value_t *in, v8::Local<v8::Val
         *out = text;
         return JSV8_OK;
     }
-    return read_json(iso, entry, text, out, error);
+    return json_to_v8(iso, entry, text, out, error);
 }
 
 /* ---- out ----------------------------------------------------------------------------------- */
@@ -338,7 +299,10 @@ class Writer : public v8::ValueSerializer::Delegate
 
     bool write(v8::Local<v8::Context> context, v8::Local<v8::Value> value, jsv8_value_t *out)
     {
-        if (!serializer_.WriteValue(context, value).FromMaybe(false)) {
+        iso_->converting++; /* a getter may lead to a call that needs the same buffer */
+        bool done = serializer_.WriteValue(context, value).FromMaybe(false);
+        iso_->converting--;
+        if (!done) {
             return false;
         }
         auto bytes = serializer_.Release();
@@ -611,25 +575,51 @@ direct_from_v8(jsv8_isolate *iso, v8::Local<v8::Value> value, jsv8_value_t *out)
     return 0;
 }
 
-/* Objects that a caller who takes refs would rather hold than see copied. */
+v8::Local<v8::Value>
+prototype_of(v8::Local<v8::Value> object)
+{
+#if V8_MAJOR_VERSION >= 13
+    return object.As<v8::Object>()->GetPrototypeV2();
+#else
+    return object.As<v8::Object>()->GetPrototype();
+#endif
+}
+
+/* Whether it is held instead of copied: what has no plain form, and instances of classes: objects
+ * whose prototype has one itself, whatever global scope they are from. Runs no JavaScript. */
 bool
-wants_ref(jsv8_isolate *iso, v8::Local<v8::Value> value)
+wants_ref(v8::Local<v8::Value> value)
 {
     if (kind_without_data(value) != nullptr) {
         return true;
     }
-    if (!value->IsObject() || value->IsMap() || value->IsSet() || value->IsRegExp()
-        || value->IsNativeError() || value->IsNumberObject() || value->IsStringObject()
-        || value->IsBooleanObject() || value->IsBigIntObject()) {
+    if (!value->IsObject() || value->IsArray() || value->IsMap() || value->IsSet()
+        || value->IsRegExp() || value->IsNativeError() || value->IsNumberObject()
+        || value->IsStringObject() || value->IsBooleanObject() || value->IsBigIntObject()) {
         return false;
     }
-#if V8_MAJOR_VERSION >= 13
-    v8::Local<v8::Value> prototype = value.As<v8::Object>()->GetPrototypeV2();
-#else
-    v8::Local<v8::Value> prototype = value.As<v8::Object>()->GetPrototype();
-#endif
-    return !(prototype->IsNull() || prototype->StrictEquals(strong(iso->object_prototype))
-             || prototype->StrictEquals(strong(iso->array_prototype)));
+    v8::Local<v8::Value> prototype = prototype_of(value);
+    return prototype->IsObject() && prototype_of(prototype)->IsObject();
+}
+
+/* The value as a ref, or as the object of the host's that it stands for. */
+jsv8_status_t
+give_ref(jsv8_isolate *iso, v8::Local<v8::Context> context, v8::Local<v8::Value> value,
+         jsv8_value_t *out, jsv8_error_t *error)
+{
+    if (iso->host != nullptr && value->IsFunction()) {
+        out->u.host = host_object(iso, context, value.As<v8::Object>());
+        if (out->u.host != nullptr) {
+            out->tag = JSV8_HOST;
+            return JSV8_OK;
+        }
+    }
+    out->u.ref = make_ref(iso, value);
+    if (out->u.ref == nullptr) {
+        return no_scratch(error);
+    }
+    out->tag = JSV8_REF;
+    return JSV8_OK;
 }
 
 }   // namespace
@@ -642,20 +632,18 @@ from_v8(jsv8_isolate *iso, Entry &entry, v8::Local<v8::Value> value, jsv8_want_t
         out->tag = JSV8_UNDEFINED;
         return JSV8_OK;
     }
+    if (__builtin_expect(want == JSV8_HANDLE && value->IsObject(), 0)) {
+        return give_ref(iso, entry.context(), value, out, error);
+    }
+    if (__builtin_expect(want == JSV8_JSON, 0)) {
+        return json_from_v8(iso, entry, value, out, error);
+    }
     int done = direct_from_v8(iso, value, out);
     if (__builtin_expect(done == 1, 1)) {
         return JSV8_OK;
     }
     if (done < 0) {
         return no_scratch(error);
-    }
-    if (want == JSV8_RAW && wants_ref(iso, value)) {
-        out->u.ref = make_ref(iso, value);
-        if (out->u.ref == nullptr) {
-            return no_scratch(error);
-        }
-        out->tag = JSV8_REF;
-        return JSV8_OK;
     }
     v8::TryCatch caught(iso->v8);
     Packed packed = pack_from_v8(iso, entry.context(), value, out);
@@ -665,6 +653,9 @@ from_v8(jsv8_isolate *iso, Entry &entry, v8::Local<v8::Value> value, jsv8_want_t
     if (packed == Packed::kThrown) {
         out->tag = JSV8_UNDEFINED;
         return caught_status(iso, entry, caught, error);
+    }
+    if (want != JSV8_COPY && wants_ref(value)) {
+        return give_ref(iso, entry.context(), value, out, error);
     }
     if (kind_without_data(value) != nullptr) {
         return refuse(iso, entry, value, error);
@@ -701,37 +692,3 @@ plain_from_v8(jsv8_isolate *iso, v8::Local<v8::Context> context, v8::Local<v8::V
 }
 
 }   // namespace jsv8
-
-using namespace jsv8;
-
-void
-jsv8_ref_free(jsv8_ref_t *ref)
-{
-    if (ref == nullptr) {
-        return;
-    }
-    live_refs.fetch_sub(1, std::memory_order_relaxed);
-    {
-        Registry guard;
-        jsv8_isolate *iso = ref->isolate;
-        if (iso != nullptr) {
-            ref->next_dead = iso->dead_refs;
-            iso->dead_refs = ref;
-            iso->attention.fetch_or(kDeadRefs);
-            return;
-        }
-    }
-    delete ref;
-}
-
-jsv8_isolate_t *
-jsv8_ref_isolate(const jsv8_ref_t *ref)
-{
-    return ref->isolate;
-}
-
-size_t
-jsv8_live_refs(void)
-{
-    return live_refs.load(std::memory_order_relaxed);
-}

@@ -104,7 +104,7 @@ def test_rejection(web):
 def test_a_result_that_cannot_be_converted(web):
     async def main():
         with pytest.raises(jsrt.ConversionError):
-            await web.eval_async("later(5, () => 1)")
+            await web.eval_async("later(5, [() => 1])")
 
     asyncio.run(main())
 

@@ -65,7 +65,7 @@ def test_small_and_large_results(ctx: jsrt.Context) -> None:
     value = {"rows": [{"id": n, "t": "x" * n} for n in range(200)]}
     realm.compile("const id = (x) => x; class P { constructor() { this.a = 1 } }")
     assert realm.call("id", [value]) == value
-    assert realm.eval("new P()") == {"a": 1}
+    assert realm.eval("new P()").to_python() == {"a": 1}
     assert realm.eval("new Map([[1, new Set([2])]])") == {1: {2}}
 
 
@@ -239,3 +239,48 @@ class TestBesideNode:
             return list(await asyncio.gather(*calls))
 
         assert asyncio.run(main()) == [[0, 20], [1, 5]]
+
+
+def test_each_realm_has_its_own_exposed_names(ctx: jsrt.Context) -> None:
+    one, two = ctx.realm(), ctx.realm()
+    ctx.expose("who", lambda: "main")
+    one.expose("who", lambda: "one")
+    for _ in range(2):
+        assert one.eval("who()") == "one"
+        assert ctx.eval("who()") == "main"
+        assert two.eval("typeof who") == "undefined"
+    one.expose("late", 1)
+    two.eval("0")
+    assert one.eval("late") == 1
+
+
+def test_a_handle_is_used_in_its_own_realm(ctx: jsrt.Context) -> None:
+    one, two = ctx.realm(), ctx.realm()
+    maker = one.eval("(class P { constructor() { this.list = [1] } more() { return [2, 3] } })")
+    two.eval("Array.prototype.toString = () => 'theirs'")
+    made = maker.new()
+    assert maker.context is one
+    two.eval("1")  # another one is current
+    assert made.more() == [2, 3]
+    assert made.list.to_python() == [1]
+    assert one.eval("(x) => x instanceof Object")(made) is True
+    one.close()
+    with pytest.raises(jsrt.ContextClosed):
+        made.more()
+    assert two.eval("1 + 1") == 2
+
+
+def test_python_called_from_one_realm_cannot_enter_another(ctx: jsrt.Context) -> None:
+    one, two = ctx.realm(), ctx.realm()
+    two.compile("const f = () => 2")
+    handle = two.eval("() => 3")
+    one.expose("other", lambda: two.call("f"))
+    one.expose("held", lambda: handle())
+    one.expose("same", lambda: one.eval("40 + 2"))
+    assert one.eval("same()") == 42
+    for name in ("other", "held"):
+        with pytest.raises(RuntimeError, match="another realm"):
+            one.eval(f"{name}()")
+    assert one.eval("same()") == 42
+    assert two.call("f") == 2
+    assert handle() == 3

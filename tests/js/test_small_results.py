@@ -32,7 +32,7 @@ SAME = [
     ("Object.fromEntries([...Array(40).keys()].map(i => ['k' + i, i]))",
      {f"k{i}": i for i in range(40)}),
     ("[...Array(300).keys()]", list(range(300))),
-    ("new (class Point { constructor() { this.x = 1 } get y() { return 2 } })", {"x": 1}),
+    ("[new (class Point { constructor() { this.x = 1 } get y() { return 2 } })]", [{"x": 1}]),
     ("Object.assign([1, 2], {named: 3})", [1, 2]),
 ]  # fmt: skip
 
@@ -109,7 +109,7 @@ def test_changed_intrinsics_change_nothing(context):
 
 
 def test_a_proxy_is_refused_wherever_it_is(context):
-    for source in ("new Proxy({a: 1}, {})", "({p: new Proxy({a: 1}, {})})"):
+    for source in ("[new Proxy({a: 1}, {})]", "({p: new Proxy({a: 1}, {})})"):
         with pytest.raises(jsrt.ConversionError, match="a Proxy"):
             context.eval(f"({source})")
 

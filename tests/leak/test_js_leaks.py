@@ -182,3 +182,90 @@ def test_a_leak_would_be_seen() -> None:
 
         _, in_heap = growth_with_heap(js, work)
     assert in_heap > REPEATS * SMALLEST
+
+
+LIVE = """
+class Point { constructor(n) { this.n = n } twice() { return this.n * 2 } }
+const made = n => new Point(n);
+const apply = (f, n) => f(n);
+const sum = it => { let total = 0; for (const n of it) total += n; return total };
+const first = it => { for (const n of it) return n };
+const caught = f => { try { f() } catch (error) { return error.name } };
+"""
+
+
+def handles(js: jsrt.Context) -> None:
+    for number in range(REPEATS // 4):
+        point = js.call("made", [number])
+        assert point.twice() == 2 * number
+        point.n = {"deep": point}
+        assert len(list(js.eval("[1, [2]]", convert=False))) == 2
+
+
+def callbacks(js: jsrt.Context) -> None:
+    apply = js.function("apply")
+    for number in range(REPEATS // 4):
+        assert apply(lambda n: n + 1, number) == number + 1
+        assert js.call("sum", [iter(range(5))]) == 10
+        assert js.call("first", [iter([number])]) == number
+
+
+def crossing_exceptions(js: jsrt.Context) -> None:
+    def fails(*_: object) -> None:
+        raise LookupError("no")
+
+    for number in range(REPEATS // 8):
+        assert js.call("caught", [fails]) == "LookupError"
+        with contextlib.suppress(LookupError):
+            js.call("apply", [fails, number])
+        with contextlib.suppress(jsrt.JSError):
+            js.call("apply", [lambda _: js.eval("null.x"), number])
+
+
+@pytest.mark.parametrize("work", [handles, callbacks, crossing_exceptions])
+def test_what_lives_on_the_other_side_leaves_nothing(
+    work: Callable[[jsrt.Context], None],
+) -> None:
+    with context() as js:
+        js.compile(LIVE)
+
+        def settle() -> Memory:
+            """JavaScript's garbage holds Python's: two collections of each."""
+            for _ in range(2):
+                js.collect()
+                js.eval("0")
+                gc.collect()
+            return Memory.now()
+
+        left = growth(lambda: work(js), measure=settle)
+    assert left.blocks < REPEATS // 100
+    assert left.resident < FEW_MEGABYTES
+
+
+@pytest.mark.parametrize("make_loop", [Loop, asyncio.new_event_loop], ids=["casgi", "asyncio"])
+def test_async_callbacks_leave_nothing(make_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    async def slowly(number: int) -> int:
+        await asyncio.sleep(0)
+        if number % 5 == 0:
+            raise LookupError("no")
+        return number
+
+    async def work(js: jsrt.Context, count: int) -> None:
+        for number in range(count):
+            answers = [js.call_async("apply", [slowly, number + n]) for n in range(5)]
+            await asyncio.gather(*answers, return_exceptions=True)
+            assert await js.eval("Promise.resolve(7)", convert=False) == 7
+
+    count = REPEATS // 40
+    with asyncio.Runner(loop_factory=make_loop, debug=False) as runner:
+        with jsrt.Context(profile="web", code=SOURCE + LIVE) as js:
+
+            def measure() -> Memory:
+                for _ in range(2):
+                    js.collect()
+                    js.eval("0")
+                    gc.collect()
+                return Memory.now()
+
+            left = growth(lambda: runner.run(work(js, count)), measure=measure)
+            assert left.blocks < count // 4

@@ -57,7 +57,7 @@ check_promises(jsv8_profile_t profile)
     jsv8_ref_free(ref);
     ref = pending(isolate, "promise()");
     assert_int_equal(jsv8_promise_then(ref, on_settled, &odd), JSV8_OK);
-    value_of(isolate, "settle[2][0](() => 1); 1");
+    value_of(isolate, "settle[2][0]([() => 1]); 1");
     assert_true(odd.calls == 1 && odd.status == JSV8_CONVERSION);
     jsv8_ref_free(ref);
     assert_string_equal(unhandled, "");

@@ -197,17 +197,19 @@ test_no_plain_data(void **state)
     jsv8_value_t result;
     jsv8_error_t error;
 
-    expect_status(isolate, "(() => 1)", JSV8_CONVERSION, NULL, "a function");
-    expect_status(isolate, "Symbol('s')", JSV8_CONVERSION, NULL, "a symbol");
-    expect_status(isolate, "new Proxy({}, {})", JSV8_CONVERSION, NULL, "a Proxy");
-    expect_status(isolate, "new WeakMap()", JSV8_CONVERSION, NULL, "a weak");
+    expect_status(isolate, "[() => 1]", JSV8_CONVERSION, NULL, "a function");
+    expect_status(isolate, "[Symbol('s')]", JSV8_CONVERSION, NULL, "a symbol");
+    expect_status(isolate, "[new Proxy({}, {})]", JSV8_CONVERSION, NULL, "a Proxy");
+    expect_status(isolate, "[new WeakMap()]", JSV8_CONVERSION, NULL, "a weak");
     expect_status(isolate, "({a: [0, {'b c': () => 1}]})", JSV8_CONVERSION, NULL,
                   "a function at result.a[1].b c");
     expect_status(isolate, "({get x() { throw new TypeError('mine') }})", JSV8_EXCEPTION,
                   "TypeError", "mine");
     expect_status(isolate, "let a = []; for (let i = 0; i < 1e5; i++) a = [a]; a", JSV8_EXCEPTION,
                   "RangeError", NULL);
-    /* RAW holds them instead. */
+    assert_int_equal(run(isolate, "(() => 1)", JSV8_OWN_SCOPE, JSV8_COPY, &result, &error),
+                     JSV8_CONVERSION);
+    /* Alone they are held instead. */
     const char *held[] = {"(() => 1)", "Symbol('s')", "new Proxy({}, {})", "new (class A {})",
                           "Promise.resolve(1)", "Promise.reject(2)", "new WeakMap()"};
     for (size_t i = 0; i < sizeof(held) / sizeof(*held); i++) {

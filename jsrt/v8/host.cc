@@ -1,0 +1,496 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * host.cc: JavaScript calls the host, and what of the host's lives inside of V8.
+ *
+ * A Hosted ties one object of the host's to one of JavaScript's: the function that calls it, or
+ * the error that carries it. V8 says when JavaScript's object is gone (a weak handle); the host's
+ * is then put on the list of dropped ones, for the host to fetch when it may run code of its own.
+ *
+ * Invariants
+ *   1. Every Hosted is in one of the two lists, live or dropped, under the registry lock, until
+ *      jsv8_dropped or the end of the isolate takes it out. The host's object is owned as long.
+ *   2. A call of the host's happens inside an Entry that is not the outermost one, so that what it
+ *      calls drains no microtasks in the middle of JavaScript.
+ *   3. Where a conversion is under way (a getter calls the host), the call has buffers of its own.
+ *   4. A stop that came meanwhile is asked for again behind the call: V8 forgets one that ended
+ *      a call made from there.
+ */
+#include "host.hh"
+
+#include <string.h>
+
+#include "context.hh"
+#include "limit.hh"
+#include "promise.hh"
+
+namespace jsv8
+{
+
+struct Hosted {
+    jsv8_isolate *iso;
+    void *object; /* the host's, owned */
+    jsv8_host_kind_t kind;
+    v8::Global<v8::Object> weak;
+    Hosted *next, *previous;
+};
+
+struct Host {
+    v8::Global<v8::Private> key;  /* of functions and errors: External of the Hosted */
+    v8::Global<v8::Object> ended; /* what call(0) of an iterator returns at the end */
+    Hosted *live = nullptr, *dropped = nullptr; /* [any, under registry] */
+};
+
+namespace
+{
+
+std::atomic<size_t> live_hosted{0};
+
+constexpr char kIteratorSource[] = R"js(((ended, iterator) => {
+  "use strict";
+  return (call) => ({
+    next() {
+      const value = call(0);
+      return value === ended ? {value: undefined, done: true} : {value, done: false};
+    },
+    return(value) {
+      call(1);
+      return {value, done: true};
+    },
+    [iterator]() { return this },
+  });
+}))js";
+
+bool
+prepare(jsv8_isolate *iso, v8::Local<v8::Context> context)
+{
+    v8::Isolate *v8 = iso->v8;
+    if (iso->host == nullptr) {
+        iso->host = new (std::nothrow) Host();
+        if (iso->host == nullptr) {
+            return false;
+        }
+        iso->host->key.Reset(v8, v8::Private::New(v8, literal(v8, "jsrt:host")));
+        iso->host->ended.Reset(v8, v8::Object::New(v8));
+    }
+    if (!iso->make_iterator.IsEmpty()) {
+        return true;
+    }
+    v8::Global<v8::Function> make;
+    v8::Local<v8::Value> args[] = {strong(iso->host->ended), v8::Symbol::GetIterator(v8)}, made;
+    if (!own_function(iso, context, kIteratorSource, &make)
+        || !strong(make)->Call(context, v8::Undefined(v8), 2, args).ToLocal(&made)) {
+        return false;
+    }
+    iso->make_iterator.Reset(v8, made.As<v8::Function>());
+    return true;
+}
+
+/* Under the registry lock. */
+void
+unlink_hosted(Host *host, Hosted *hosted)
+{
+    if (hosted->previous != nullptr) {
+        hosted->previous->next = hosted->next;
+    } else {
+        host->live = hosted->next;
+    }
+    if (hosted->next != nullptr) {
+        hosted->next->previous = hosted->previous;
+    }
+}
+
+/* JavaScript's object is gone. In a collection. */
+void
+on_gone(const v8::WeakCallbackInfo<Hosted> &info)
+{
+    Hosted *hosted = info.GetParameter();
+    jsv8_isolate *iso = hosted->iso;
+    hosted->weak.Reset();
+    Registry guard;
+    unlink_hosted(iso->host, hosted);
+    hosted->next = iso->host->dropped;
+    iso->host->dropped = hosted;
+    if (iso->user != nullptr && iso->on_dropped != nullptr) {
+        iso->on_dropped(iso->user);
+    }
+}
+
+void
+tie(jsv8_isolate *iso, Hosted *hosted, v8::Local<v8::Object> object)
+{
+    hosted->weak.Reset(iso->v8, object);
+    hosted->weak.SetWeak(hosted, on_gone, v8::WeakCallbackType::kParameter);
+    live_hosted.fetch_add(1, std::memory_order_relaxed);
+    Registry guard;
+    hosted->next = iso->host->live;
+    if (hosted->next != nullptr) {
+        hosted->next->previous = hosted;
+    }
+    iso->host->live = hosted;
+}
+
+bool
+mark(jsv8_isolate *iso, v8::Local<v8::Context> context, v8::Local<v8::Object> object,
+     Hosted *hosted)
+{
+    return object->SetPrivate(context, strong(iso->host->key), v8::External::New(iso->v8, hosted))
+        .FromMaybe(false);
+}
+
+/* The buffers of calls, put aside where a conversion is writing them. */
+class Aside
+{
+  public:
+    explicit Aside(jsv8_isolate *iso) : iso_(iso), needed_(iso->converting > 0)
+    {
+        if (needed_) {
+            change_places();
+            converting_ = iso->converting;
+            iso->converting = 0;
+        }
+    }
+    ~Aside()
+    {
+        if (needed_) {
+            change_places();
+            iso_->converting = converting_;
+        }
+    }
+    Aside(const Aside &) = delete;
+    void operator=(const Aside &) = delete;
+
+  private:
+    void change_places()
+    {
+        std::swap(iso_->scratch.data, scratch_.data);
+        std::swap(iso_->scratch.capacity, scratch_.capacity);
+        std::swap(iso_->scratch.idle, scratch_.idle);
+        std::swap(iso_->error_texts, errors_);
+    }
+
+    jsv8_isolate *iso_;
+    bool needed_;
+    int converting_ = 0;
+    Scratch scratch_;
+    ErrorTexts texts_;
+    ErrorTexts *errors_ = &texts_;
+};
+
+}   // namespace
+
+}   // namespace jsv8
+
+struct jsv8_frame {
+    const v8::FunctionCallbackInfo<v8::Value> &info;
+    jsv8_isolate *iso;
+    jsv8::Entry &entry;
+    const jsv8::Hosted *hosted;
+};
+
+namespace jsv8
+{
+
+namespace
+{
+
+void
+on_native_call(const v8::FunctionCallbackInfo<v8::Value> &info)
+{
+    auto *hosted = static_cast<Hosted *>(info.Data().As<v8::External>()->Value());
+    jsv8_isolate *iso = hosted->iso;
+    Entry entry(iso);
+    if (!entry.stopped()) {
+        Aside aside(iso);
+        jsv8_frame frame{info, iso, entry, hosted};
+        iso->on_call(iso, &frame, hosted->object);
+    }
+    if (entry.stopped()) {
+        /* V8 would look for it at the next call or turn of a loop, some steps too late: any call
+         * of JavaScript's makes it look now. */
+        iso->v8->TerminateExecution();
+        (void)strong(iso->own_scope)
+            ->Call(entry.context(), v8::Undefined(iso->v8), 0, nullptr)
+            .IsEmpty();
+    }
+}
+
+void
+define(v8::Local<v8::Context> context, v8::Local<v8::Object> object, v8::Local<v8::String> key,
+       v8::Local<v8::Value> value)
+{
+    (void)object->DefineOwnProperty(context, key, value, v8::DontEnum).IsNothing();
+}
+
+/* An Error as thrown says, with its object tied to it; an empty one: no memory. */
+v8::Local<v8::Value>
+make_error(jsv8_isolate *iso, Entry &entry, jsv8_thrown_t *thrown)
+{
+    v8::Isolate *v8 = iso->v8;
+    v8::Local<v8::Context> context = entry.context();
+    v8::TryCatch swallow(v8);
+    v8::Local<v8::Value> text, name, stack;
+    jsv8_error_t error;
+    if (to_v8(iso, entry, &thrown->message, &text, &error) != JSV8_OK || !text->IsString()) {
+        text = v8::String::Empty(v8);
+    }
+    v8::Local<v8::Value> made = v8::Exception::Error(text.As<v8::String>());
+    v8::Local<v8::Object> object = made.As<v8::Object>();
+    if (to_v8(iso, entry, &thrown->name, &name, &error) == JSV8_OK && name->IsString()) {
+        define(context, object, literal(v8, "name"), name);
+    }
+    if (to_v8(iso, entry, &thrown->stack, &stack, &error) == JSV8_OK && stack->IsString()) {
+        define(context, object, literal(v8, "stack"), stack);
+    }
+    if (thrown->object != nullptr && iso->on_call != nullptr && prepare(iso, context)) {
+        Hosted *hosted = new (std::nothrow)
+            Hosted{iso, thrown->object, JSV8_HOST_FUNCTION, {}, nullptr, nullptr};
+        if (hosted != nullptr && mark(iso, context, object, hosted)) {
+            tie(iso, hosted, object);
+            thrown->taken = 1;
+        } else {
+            delete hosted;
+        }
+    }
+    return made;
+}
+
+}   // namespace
+
+jsv8_status_t
+make_callback(jsv8_isolate *iso, Entry &entry, jsv8_callback_t *callback, v8::Local<v8::Value> *out,
+              jsv8_error_t *error)
+{
+    v8::Isolate *v8 = iso->v8;
+    v8::Local<v8::Context> context = entry.context();
+    v8::TryCatch caught(v8);
+    if (iso->on_call == nullptr) {
+        return fail(error, JSV8_CONVERSION, "the host takes no calls");
+    }
+    v8::Local<v8::Function> function;
+    v8::Local<v8::String> name;
+    Hosted *hosted = nullptr;
+    bool ok = !callback->taken && prepare(iso, context)
+              && (hosted = new (std::nothrow)
+                      Hosted{iso, callback->object, callback->kind, {}, nullptr, nullptr})
+                     != nullptr
+              && v8::Function::New(context, on_native_call, v8::External::New(v8, hosted), 0,
+                                   v8::ConstructorBehavior::kThrow)
+                     .ToLocal(&function)
+              && mark(iso, context, function, hosted);
+    *out = function;
+    if (ok && callback->kind == JSV8_HOST_ITERATOR) {
+        v8::Local<v8::Value> args[] = {function};
+        ok = strong(iso->make_iterator)->Call(context, v8::Undefined(v8), 1, args).ToLocal(out);
+    } else if (ok && callback->name[0] != '\0'
+               && v8::String::NewFromUtf8(v8, callback->name).ToLocal(&name)) {
+        function->SetName(name);
+    }
+    if (!ok) {
+        delete hosted;
+        return entry.stopped() ? fail(error, entry.stop_status(), "")
+                               : fail(error, JSV8_NO_MEMORY, "V8 could not make a function");
+    }
+    tie(iso, hosted, function);
+    callback->taken = 1;
+    return JSV8_OK;
+}
+
+void *
+host_object(jsv8_isolate *iso, v8::Local<v8::Context> context, v8::Local<v8::Object> object)
+{
+    v8::Local<v8::Value> found;
+    if (object->IsProxy() || !object->GetPrivate(context, strong(iso->host->key)).ToLocal(&found)
+        || !found->IsExternal()) {
+        return nullptr;
+    }
+    return static_cast<Hosted *>(found.As<v8::External>()->Value())->object;
+}
+
+Hosted *
+forget_host(jsv8_isolate *iso)
+{
+    Hosted *first, *live;
+    {
+        Registry guard;
+        Host *host = iso->host;
+        if (host == nullptr) {
+            return nullptr;
+        }
+        first = host->dropped;
+        live = host->live;
+        iso->host = nullptr;
+        delete host;
+    }
+    while (live != nullptr) {
+        Hosted *next = live->next;
+        live->weak.Reset();
+        live->next = first;
+        first = live;
+        live = next;
+    }
+    return first;
+}
+
+void
+release_owned(Hosted *owned, void (*release)(void *object))
+{
+    while (owned != nullptr) {
+        Hosted *next = owned->next;
+        void *object = owned->object;
+        delete owned;
+        live_hosted.fetch_sub(1, std::memory_order_relaxed);
+        release(object);
+        owned = next;
+    }
+}
+
+}   // namespace jsv8
+
+using namespace jsv8;
+
+size_t
+jsv8_frame_count(const jsv8_frame_t *frame)
+{
+    return static_cast<size_t>(frame->info.Length());
+}
+
+int
+jsv8_frame_is_iterator(const jsv8_frame_t *frame)
+{
+    return frame->hosted->kind == JSV8_HOST_ITERATOR;
+}
+
+jsv8_status_t
+jsv8_frame_argument(jsv8_frame_t *frame, size_t index, jsv8_value_t *result, jsv8_error_t *error)
+{
+    result->tag = JSV8_UNDEFINED;
+    clear_error(error);
+    return from_v8(frame->iso, frame->entry, frame->info[static_cast<int>(index)], JSV8_RAW, result,
+                   error);
+}
+
+jsv8_status_t
+jsv8_frame_return(jsv8_frame_t *frame, const jsv8_value_t *value, jsv8_error_t *error)
+{
+    clear_error(error);
+    v8::Local<v8::Value> out;
+    if (value == nullptr) {
+        frame->info.GetReturnValue().Set(strong(frame->iso->host->ended));
+        return JSV8_OK;
+    }
+    jsv8_status_t status = to_v8(frame->iso, frame->entry, value, &out, error);
+    if (status == JSV8_OK) {
+        frame->info.GetReturnValue().Set(out);
+    }
+    return status;
+}
+
+void
+jsv8_frame_throw(jsv8_frame_t *frame, jsv8_thrown_t *thrown)
+{
+    frame->iso->v8->ThrowException(make_error(frame->iso, frame->entry, thrown));
+}
+
+jsv8_status_t
+jsv8_frame_promise(jsv8_frame_t *frame, jsv8_ref_t **resolver, jsv8_error_t *error)
+{
+    clear_error(error);
+    v8::Local<v8::Promise::Resolver> made;
+    v8::TryCatch caught(frame->iso->v8);
+    if (!v8::Promise::Resolver::New(frame->entry.context()).ToLocal(&made)
+        || (*resolver = make_ref(frame->iso, made)) == nullptr) {
+        return fail(error, JSV8_NO_MEMORY, "V8 could not make a promise");
+    }
+    frame->info.GetReturnValue().Set(made->GetPromise());
+    return JSV8_OK;
+}
+
+jsv8_status_t
+jsv8_settle(jsv8_ref_t *resolver, const jsv8_value_t *value, jsv8_thrown_t *thrown,
+            jsv8_error_t *error)
+{
+    jsv8_isolate *iso = resolver->isolate;
+    clear_error(error);
+    if (iso == nullptr) {
+        return fail(error, JSV8_NOT_FOUND, "the promise's isolate was freed");
+    }
+    Entry entry(iso);
+    if (entry.stopped()) {
+        return fail(error, entry.stop_status(), "");
+    }
+    v8::Local<v8::Value> out;
+    v8::Local<v8::Promise::Resolver> promise =
+        v8::Local<v8::Value>::New(iso->v8, resolver->value).As<v8::Promise::Resolver>();
+    if (value != nullptr) {
+        jsv8_status_t status = to_v8(iso, entry, value, &out, error);
+        if (status != JSV8_OK) {
+            return status;
+        }
+    }
+    {
+        v8::TryCatch swallow(iso->v8);
+        if (value != nullptr) {
+            (void)promise->Resolve(entry.context(), out).IsNothing();
+        } else {
+            (void)promise->Reject(entry.context(), make_error(iso, entry, thrown)).IsNothing();
+        }
+    }
+    drain(iso, entry);
+    return entry.stopped() ? fail(error, entry.stop_status(), "") : JSV8_OK;
+}
+
+void *
+jsv8_dropped(jsv8_isolate_t *iso)
+{
+    Hosted *hosted;
+    {
+        Registry guard;
+        if (iso->host == nullptr || iso->host->dropped == nullptr) {
+            return nullptr;
+        }
+        hosted = iso->host->dropped;
+        iso->host->dropped = hosted->next;
+    }
+    void *object = hosted->object;
+    delete hosted;
+    live_hosted.fetch_sub(1, std::memory_order_relaxed);
+    return object;
+}
+
+int
+jsv8_visit_hosted(jsv8_isolate_t *iso, int (*visit)(void *object, void *arg), void *arg)
+{
+    Registry guard;
+    if (iso->host == nullptr) {
+        return 0;
+    }
+    for (Hosted *list : {iso->host->live, iso->host->dropped}) {
+        for (Hosted *each = list; each != nullptr; each = each->next) {
+            int code = visit(each->object, arg);
+            if (code != 0) {
+                return code;
+            }
+        }
+    }
+    return 0;
+}
+
+size_t
+jsv8_live_hosted(void)
+{
+    return live_hosted.load(std::memory_order_relaxed);
+}
+
+void
+jsv8_isolate_mute(jsv8_isolate_t *iso)
+{
+    Registry guard;
+    iso->on_unhandled = nullptr;
+    iso->user = nullptr;
+}
+
+void *
+jsv8_isolate_user(const jsv8_isolate_t *iso)
+{
+    return iso->user;
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * host.hh: objects of the host's (Python's) inside of V8: functions, iterators, exceptions.
+ */
+#ifndef JSRT_V8_HOST_HH
+#define JSRT_V8_HOST_HH
+
+#include "value.hh"
+
+namespace jsv8
+{
+
+/* A function or an iterator that calls the host. Sets callback->taken on success. */
+jsv8_status_t make_callback(jsv8_isolate *iso, Entry &entry, jsv8_callback_t *callback,
+                            v8::Local<v8::Value> *out, jsv8_error_t *error);
+
+/* The host's object that a function or an error stands for, borrowed, or NULL. Runs no
+ * JavaScript. iso->host is not NULL. */
+void *host_object(jsv8_isolate *iso, v8::Local<v8::Context> context, v8::Local<v8::Object> object);
+
+/* The end of an isolate: what it owned is taken from it, inside; released, the last step. */
+struct Hosted;
+Hosted *forget_host(jsv8_isolate *iso);
+void release_owned(Hosted *owned, void (*release)(void *object));
+
+/* While one exists, JavaScript may run although the isolate's buffers are being written: a call
+ * of the host's meanwhile gets buffers of its own. */
+class Converting
+{
+  public:
+    explicit Converting(jsv8_isolate *iso) : iso_(iso)
+    {
+        iso->converting++;
+    }
+    ~Converting()
+    {
+        iso_->converting--;
+    }
+    Converting(const Converting &) = delete;
+    void operator=(const Converting &) = delete;
+
+  private:
+    jsv8_isolate *iso_;
+};
+
+}   // namespace jsv8
+#endif
