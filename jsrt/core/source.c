@@ -8,7 +8,6 @@
 #include "source.h"
 
 #include "context.h"
-
 #include "to_js.h"
 
 enum {
