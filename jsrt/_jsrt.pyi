@@ -22,6 +22,8 @@ class Context:
         timeout: float | None = None,
         code: str | None = None,
         pool: int = 0,
+        seed: int | None = None,
+        now: float | None = None,
         _homeless: bool = False,
         _patience: float = 0.0,
     ) -> Context: ...

@@ -2,7 +2,7 @@
  *
  * bell.c: waiting for another thread, without the GIL (bell.h has the rules).
  *
- * Called by engine.c and pool.c.
+ * Called by engine.c.
  */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>

@@ -13,6 +13,7 @@
 #include "bridge.h"
 #include "error.h"
 #include "expose.h"
+#include "fixed.h"
 #include "function.h"
 #include "json.h"
 #include "object.h"
@@ -405,25 +406,6 @@ FAST_METHOD(context_eval_async)
     return future;
 }
 
-/* Keeps a source. Steals its references on success. */
-static int
-keep_source(ContextObject *context, const jsrt_source_t *source)
-{
-    if (context->source_count == context->source_capacity) {
-        Py_ssize_t capacity = context->source_capacity ? context->source_capacity * 2 : 4;
-        jsrt_source_t *grown =
-            PyMem_Realloc(context->sources, (size_t)capacity * sizeof(jsrt_source_t));
-        if (grown == NULL) {
-            PyErr_NoMemory();
-            return -1;
-        }
-        context->sources = grown;
-        context->source_capacity = capacity;
-    }
-    context->sources[context->source_count++] = *source;
-    return 0;
-}
-
 static int
 compile(ContextObject *context, PyObject *code, PyObject *filename)
 {
@@ -446,7 +428,7 @@ compile(ContextObject *context, PyObject *code, PyObject *filename)
     }
     /* While this ran without the GIL another thread may have added a source: this engine is then
      * behind, and will catch up by running the other one; only its own place is certain. */
-    else if (keep_source(context, &source) == 0) {
+    else if (jsrt_context_keep(context, &source) == 0) {
         source = (jsrt_source_t){0};
         done = 0;
         if (engine->applied == context->source_count - 1) {
@@ -526,8 +508,9 @@ context_exit(ContextObject *context, PyObject *args)
 static PyObject *
 context_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
 {
-    static char *names[] = {"profile", "heap_limit", "timeout",   "code",
-                            "pool",    "_homeless",  "_patience", NULL};
+    static char *names[] = {"profile", "heap_limit", "timeout",   "code",      "pool",
+                            "seed",    "now",        "_homeless", "_patience", NULL};
+    PyObject *seed = Py_None, *now = Py_None;
     int homeless = 0;
     double patience = 0;
     const char *profile_name = "web";
@@ -536,9 +519,9 @@ context_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
     jsv8_profile_t profile;
     size_t heap_limit;
     double timeout;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|$sOOOnpd:Context", names, &profile_name,
-                                     &heap_limit_object, &timeout_object, &code, &pool, &homeless,
-                                     &patience)
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|$sOOOnOOpd:Context", names, &profile_name,
+                                     &heap_limit_object, &timeout_object, &code, &pool, &seed, &now,
+                                     &homeless, &patience)
         || jsrt_parse_profile(profile_name, &profile) < 0
         || jsrt_parse_heap_limit(heap_limit_object, profile, &heap_limit) < 0
         || jsrt_parse_timeout(timeout_object, &timeout) < 0) {
@@ -567,15 +550,18 @@ context_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
     }
     context->homeless = homeless;
     if (context->home == NULL || jsrt_pool_init(&context->pool, pool) < 0) {
-        Py_DECREF(context);
-        return NULL;
+        goto fail;
     }
     context->pool.patience = patience;
-    if (code != Py_None && compile(context, code, NULL) < 0) {
-        Py_DECREF(context);
-        return NULL;
+    context->fixed = jsrt_fixed_source(seed, now);
+    if (PyErr_Occurred() || jsrt_context_fix(context, context->fixed) < 0
+        || (code != Py_None && compile(context, code, NULL) < 0)) {
+        goto fail;
     }
     return (PyObject *)context;
+fail:
+    Py_DECREF(context);
+    return NULL;
 }
 
 static int
@@ -628,6 +614,7 @@ context_dealloc(ContextObject *context)
         jsrt_source_dispose(&context->sources[i]);
     }
     PyMem_Free(context->sources);
+    Py_CLEAR(context->fixed);
     context->state->context_count--;
     type->tp_free(context);
     Py_DECREF(type);
@@ -684,12 +671,14 @@ get_timeout(ContextObject *context, void *unused)
 
 PyDoc_STRVAR(
     context_doc,
-    "Context(*, profile='web', heap_limit=None, timeout=None, code=None, pool=0)\n--\n\n"
+    "Context(*, profile='web', heap_limit=None, timeout=None, code=None, pool=0, seed=None,\n"
+    "        now=None)\n--\n\n"
     "A JavaScript global scope. V8 boots at its first use.\n\n"
     "profile: 'bare' is ECMAScript alone; 'web' adds URL, fetch, WebCrypto, timers, streams and\n"
     "the like, Node's own; 'node' adds require, process and Buffer.\n"
     "heap_limit: MB of JavaScript heap. timeout: seconds a call may run. code: compiled at once.\n"
-    "pool: how many more engines may boot for calls from threads other than this one.");
+    "pool: how many more engines may boot for calls from threads other than this one.\n"
+    "seed: an int that Math.random follows. now: the time, in seconds, at which the clock stands.");
 
 #define METHOD(name, flags, function, doc)                                 \
     {                                                                      \

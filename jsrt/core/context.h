@@ -31,7 +31,8 @@ typedef struct jsrt_context {
     unsigned long exposed_there; /* of the home engine: the same of what the context exposes */
     int closed;                  /* a realm that was closed */
 
-    int homeless; /* every thread's calls run in engines of the pool (jsrt.JSEngine) */
+    PyObject *fixed; /* owned or NULL: fixed.c: the first source of this scope and its realms */
+    int homeless;    /* every thread's calls run in engines of the pool (jsrt.JSEngine) */
 
     pthread_t home_thread;
     jsrt_source_t *sources; /* owned */
@@ -58,6 +59,12 @@ PyObject *jsrt_context_call(ContextObject *context, PyObject *name, jsrt_args_t 
 PyObject *jsrt_context_result(ContextObject *context, EngineObject *engine, jsv8_status_t status,
                               jsv8_value_t *result, jsv8_error_t *error, PyObject *loop);
 void jsrt_context_leave(ContextObject *context, EngineObject *engine);
+/* Keeps a source that was run (source.c). Steals its references on success. Returns 0, or -1 with an
+ * exception. */
+int jsrt_context_keep(ContextObject *context, const jsrt_source_t *source);
+/* Keeps a source that was not run yet, if there is one: the scope runs it first. Returns 0, or -1
+ * with an exception. */
+int jsrt_context_fix(ContextObject *context, PyObject *code);
 
 static inline EngineObject *
 jsrt_context_enter(ContextObject *context)

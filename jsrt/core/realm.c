@@ -79,6 +79,11 @@ jsrt_realm_new(ContextObject *parent, PyObject *const *args, Py_ssize_t count, P
     context->parent = (ContextObject *)Py_NewRef(parent);
     context->home = (EngineObject *)Py_NewRef(parent->home);
     context->timeout = timeout;
+    context->fixed = Py_XNewRef(parent->fixed);
+    if (jsrt_context_fix(context, context->fixed) < 0) {
+        Py_DECREF(context);
+        return NULL;
+    }
     return (PyObject *)context;
 }
 

@@ -7,6 +7,7 @@
  */
 #include "source.h"
 
+#include "context.h"
 #include "to_js.h"
 
 enum {
@@ -217,4 +218,38 @@ jsrt_source_forget(EngineObject *engine)
         Py_DECREF(first->key);
         PyMem_Free(first);
     }
+}
+
+/* ---- A context's sources ---------------------------------------------------------------------- */
+
+int
+jsrt_context_keep(ContextObject *context, const jsrt_source_t *source)
+{
+    if (context->source_count == context->source_capacity) {
+        Py_ssize_t capacity = context->source_capacity ? context->source_capacity * 2 : 4;
+        jsrt_source_t *grown =
+            PyMem_Realloc(context->sources, (size_t)capacity * sizeof(jsrt_source_t));
+        if (grown == NULL) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        context->sources = grown;
+        context->source_capacity = capacity;
+    }
+    context->sources[context->source_count++] = *source;
+    return 0;
+}
+
+int
+jsrt_context_fix(ContextObject *context, PyObject *code)
+{
+    if (code == NULL) {
+        return 0;
+    }
+    jsrt_source_t source = {Py_NewRef(code), PyUnicode_FromString("jsrt:fixed"), NULL};
+    if (source.filename == NULL || jsrt_context_keep(context, &source) < 0) {
+        jsrt_source_dispose(&source);
+        return -1;
+    }
+    return 0;
 }
