@@ -68,6 +68,17 @@ class TLSProtocol(_SSLProtocol):  # type: ignore[misc]
             # asyncio slices what it gets: slices of a bytearray would be copies.
             self._app_protocol_get_buffer = lambda hint: memoryview(app_protocol.get_buffer(hint))
 
+    def adopt_context(self, transport: Any) -> None:
+        """Takes the context of the transport that this one stands on."""
+        below = getattr(transport, "_ssl_protocol", transport)
+        self._context = getattr(below, "_context", None) or self._context
+
+    def _abort(self, exc: BaseException | None = None) -> None:
+        # 3.11's takes no exception, but gets one where TLS runs over TLS.
+        self._set_state(_State.UNWRAPPED)
+        if self._transport is not None:
+            self._transport._force_close(exc)
+
     def _control_app_writing(self) -> None:
         # write() is called in anybody's context.
         self._context.copy().run(super()._control_app_writing)
