@@ -181,6 +181,7 @@ class Loop(_core.Loop, SocketOperations):
             ssl_shutdown_timeout=ssl_shutdown_timeout,
             call_connection_made=False,
         )
+        ssl_protocol.adopt_context(transport)
         # Data that is here already must not come before the protocol has been told.
         transport.pause_reading()
         transport.set_protocol(ssl_protocol)

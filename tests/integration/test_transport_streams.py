@@ -537,3 +537,73 @@ def test_sixty_four_children(loop: Loop) -> None:  # noqa: F811
             return await asyncio.gather(*map(child, range(64)))
 
     assert loop.run_until_complete(main()) == [b"%d" % n * 1000 for n in range(64)]
+
+
+def test_tls_to_a_buffered_protocol(loop: Loop, contexts: Contexts) -> None:  # noqa: F811
+    """A buffer smaller than a record, and than what a read brings."""
+    message = os.urandom(300_000)
+
+    class Buffered(asyncio.BufferedProtocol, Recorder):  # type: ignore[misc]
+        def __init__(self) -> None:
+            Recorder.__init__(self)
+            self.buffer = bytearray(1000)
+
+        def get_buffer(self, sizehint: int) -> bytearray:
+            return self.buffer
+
+        def buffer_updated(self, nbytes: int) -> None:
+            Recorder.data_received(self, bytes(self.buffer[:nbytes]))
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(message)
+        await writer.drain()
+        writer.close()
+
+    async def main() -> None:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=contexts.server)
+        _, protocol = await loop.create_connection(
+            Buffered,
+            *server.sockets[0].getsockname(),
+            ssl=contexts.client,
+            server_hostname="localhost",
+        )
+        async with asyncio.timeout(20):
+            assert await protocol.lost is None
+        assert protocol.data == message
+        assert protocol.events == ["made", "data", "lost"]
+        server.close()
+        await server.wait_closed()
+
+    loop.run_until_complete(main())
+
+
+@pytest.mark.parametrize("size", [100, 60_000])
+def test_tls_data_before_the_end_reaches_a_paused_protocol(
+    loop: Loop,  # noqa: F811
+    contexts: Contexts,
+    size: int,
+) -> None:
+    message = os.urandom(size)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(message)
+        writer.close()
+
+    async def main() -> None:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=contexts.server)
+        transport, protocol = await loop.create_connection(
+            Recorder,
+            *server.sockets[0].getsockname(),
+            ssl=contexts.client,
+            server_hostname="localhost",
+        )
+        transport.pause_reading()
+        await asyncio.sleep(0.05)
+        transport.resume_reading()
+        async with asyncio.timeout(20):
+            assert await protocol.lost is None
+        assert protocol.data == message
+        server.close()
+        await server.wait_closed()
+
+    loop.run_until_complete(main())

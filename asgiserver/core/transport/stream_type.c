@@ -342,6 +342,7 @@ static PyMemberDef members[] = {
     FIELD("_loop", T_OBJECT, loop),
     FIELD("_protocol", T_OBJECT, protocol),
     FIELD("_extra", T_OBJECT, extra),
+    FIELD("_context", T_OBJECT, context),
     FIELD("_server", T_OBJECT, server),
     FIELD("_empty_waiter", T_OBJECT, empty_waiter),
     FIELD("_sock_fd", T_INT, fd),

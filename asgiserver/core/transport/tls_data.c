@@ -11,27 +11,29 @@
 #define RECORD_MAX 16384
 
 /* Attributes of the protocol that are looked at, as interned strings in `names`. */
-#define NAMES(X)               \
-    X(_state)                  \
-    X(_app_reading_paused)     \
-    X(_app_writing_paused)     \
-    X(_ssl_reading_paused)     \
-    X(_ssl_writing_paused)     \
-    X(_app_protocol)           \
-    X(_app_protocol_is_buffer) \
-    X(_write_backlog)          \
-    X(_transport)              \
-    X(_call_eof_received)      \
-    X(_start_shutdown)         \
-    X(_control_app_writing)    \
-    X(_control_ssl_reading)    \
-    X(_do_read)                \
-    X(_do_write)               \
-    X(_fatal_error)            \
-    X(_sslobj)                 \
-    X(data_received)           \
-    X(pending)                 \
-    X(read)                    \
+#define NAMES(X)                    \
+    X(_state)                       \
+    X(_app_reading_paused)          \
+    X(_app_writing_paused)          \
+    X(_ssl_reading_paused)          \
+    X(_ssl_writing_paused)          \
+    X(_app_protocol)                \
+    X(_app_protocol_get_buffer)     \
+    X(_app_protocol_buffer_updated) \
+    X(_app_protocol_is_buffer)      \
+    X(_write_backlog)               \
+    X(_transport)                   \
+    X(_call_eof_received)           \
+    X(_start_shutdown)              \
+    X(_control_app_writing)         \
+    X(_control_ssl_reading)         \
+    X(_do_read)                     \
+    X(_do_write)                    \
+    X(_fatal_error)                 \
+    X(_sslobj)                      \
+    X(data_received)                \
+    X(pending)                      \
+    X(read)                         \
     X(write)
 
 enum {
@@ -177,7 +179,7 @@ static int
 process_outgoing(TLSDataObject *data)
 {
     Py_ssize_t waiting = bio_pending(data, data->outgoing);
-    int paused = truth(data, NAME__ssl_writing_paused);
+    int paused = waiting > 0 ? truth(data, NAME__ssl_writing_paused) : 0;
     int app_paused = truth(data, NAME__app_writing_paused);
     PyObject *bytes, *transport, *done = NULL;
 
@@ -286,15 +288,15 @@ has_more(TLSDataObject *data)
     return n < 0 ? -1 : n > 0;
 }
 
-/* One read of at most a record. *n: its size, 0 at close_notify, -1 where there is nothing now.
+/* One read of at most a record and room bytes. *n: its size, 0 at close_notify, -1 where there is nothing now.
  * Returns 0, or -1 with an exception. */
 static int
-read_record(TLSDataObject *data, Py_ssize_t offset, Py_ssize_t *n)
+read_record(TLSDataObject *data, char *to, Py_ssize_t room, Py_ssize_t *n)
 {
     PyObject *stack[2], *slice, *want, *count = NULL;
 
-    slice = PyMemoryView_FromMemory(data->loop->plain_buffer + offset, RECORD_MAX, PyBUF_WRITE);
-    want = PyLong_FromLong(RECORD_MAX);
+    slice = PyMemoryView_FromMemory(to, room, PyBUF_WRITE);
+    want = PyLong_FromSsize_t(room);
     if (slice != NULL && want != NULL) {
         stack[0] = want;
         stack[1] = slice;
@@ -332,6 +334,14 @@ give(TLSDataObject *data, Py_ssize_t size)
     return done == NULL ? -1 : 0;
 }
 
+/* close_notify has come. Returns 0 or -1. */
+static int
+end(TLSDataObject *data)
+{
+    return call_none(data, NAME__call_eof_received) < 0 ? -1
+                                                        : call_none(data, NAME__start_shutdown);
+}
+
 /* Everything there is, by data_received(). Returns 0 or -1. */
 static int
 read_copied(TLSDataObject *data)
@@ -340,7 +350,7 @@ read_copied(TLSDataObject *data)
     int more = 1;
 
     while (more > 0) {
-        if (read_record(data, size, &n) < 0) {
+        if (read_record(data, data->loop->plain_buffer + size, RECORD_MAX, &n) < 0) {
             return -1;
         }
         if (n <= 0) {
@@ -368,12 +378,61 @@ read_copied(TLSDataObject *data)
     if (size > 0 && give(data, size) < 0) {
         return -1;
     }
-    if (n == 0
-        && (call_none(data, NAME__call_eof_received) < 0
-            || call_none(data, NAME__start_shutdown) < 0)) {
+    return n == 0 ? end(data) : 0;
+}
+
+/* What fits into the buffer of a BufferedProtocol; the rest soon. Returns 0 or -1. */
+static int
+read_buffered(TLSDataObject *data)
+{
+    PyObject *hint = GET(data, data->incoming, pending);
+    PyObject *buffer = hint == NULL
+                           ? NULL
+                           : call_method(data, data->protocol, NAME__app_protocol_get_buffer, hint);
+    PyObject *count, *done = NULL;
+    Py_buffer view;
+    Py_ssize_t size = 0, n = -1;
+    int more = 1;
+
+    Py_XDECREF(hint);
+    if (buffer == NULL || PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE) < 0) {
+        Py_XDECREF(buffer);
         return -1;
     }
-    return 0;
+    while (more > 0 && size < view.len) {
+        if (read_record(data, (char *)view.buf + size, view.len - size, &n) < 0) {
+            more = -1;
+        } else if (n <= 0) {
+            break;
+        } else {
+            size += n;
+            more = has_more(data);
+        }
+    }
+    if (more > 0 && size == view.len) {
+        PyObject *method = GET(data, data->protocol, _do_read);
+        if (method == NULL || asgi_loop_soon(data->loop, method, NULL, NULL) < 0) {
+            more = -1;
+        }
+        Py_XDECREF(method);
+    }
+    PyBuffer_Release(&view);
+    Py_DECREF(buffer);
+    if (more < 0) {
+        return -1;
+    }
+    if (size > 0) {
+        count = PyLong_FromSsize_t(size);
+        if (count != NULL) {
+            done = call_method(data, data->protocol, NAME__app_protocol_buffer_updated, count);
+            Py_DECREF(count);
+        }
+        if (done == NULL) {
+            return -1;
+        }
+        Py_DECREF(done);
+    }
+    return n == 0 ? end(data) : 0;
 }
 
 PyDoc_STRVAR(get_buffer_doc, "get_buffer($self, sizehint, /)\n--\n\nSSLProtocol.get_buffer().");
@@ -386,12 +445,12 @@ get_buffer(TLSDataObject *data, PyObject *Py_UNUSED(sizehint))
 
 /* The ordinary read. Returns 0 or -1. */
 static int
-read_wrapped(TLSDataObject *data)
+read_wrapped(TLSDataObject *data, int buffered)
 {
     PyObject *backlog;
     int waiting, paused;
 
-    if (read_copied(data) < 0) {
+    if ((buffered ? read_buffered(data) : read_copied(data)) < 0) {
         return -1;
     }
     backlog = GET(data, data->protocol, _write_backlog);
@@ -436,10 +495,25 @@ buffer_updated(TLSDataObject *data, PyObject *count)
         return NULL;
     }
     Py_DECREF(done);
-    if (buffered) {
-        return call_method(data, data->protocol, NAME__do_read, NULL);
+    if (read_wrapped(data, buffered) < 0) {
+        return fatal(data);
     }
-    if (read_wrapped(data) < 0) {
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(do_read_doc, "do_read($self, /)\n--\n\n"
+                          "SSLProtocol._do_read() of an established session that is not paused.");
+
+static PyObject *
+do_read(TLSDataObject *data, PyObject *Py_UNUSED(ignored))
+{
+    int wrapped = is_wrapped(data);
+    int buffered = wrapped > 0 ? truth(data, NAME__app_protocol_is_buffer) : 0;
+
+    if (wrapped < 0 || buffered < 0) {
+        return NULL;
+    }
+    if (wrapped && read_wrapped(data, buffered) < 0) {
         return fatal(data);
     }
     Py_RETURN_NONE;
@@ -533,6 +607,7 @@ static PyMemberDef members[] = {
 static PyMethodDef methods[] = {
     {"get_buffer", (PyCFunction)get_buffer, METH_O, get_buffer_doc},
     {"buffer_updated", (PyCFunction)buffer_updated, METH_O, buffer_updated_doc},
+    {"do_read", (PyCFunction)do_read, METH_NOARGS, do_read_doc},
     {"write_appdata", (PyCFunction)write_appdata, METH_O, write_appdata_doc},
     {NULL, NULL, 0, NULL},
 };
