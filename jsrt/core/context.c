@@ -574,6 +574,7 @@ context_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
         return NULL;
     }
     context->state = jsrt_state_of(module);
+    Py_INCREF(module);
     context->state->context_count++;
     context->home_thread = pthread_self();
     context->home =
@@ -593,6 +594,7 @@ static int
 context_traverse(ContextObject *context, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(context));
+    Py_VISIT(context->state->module);
     Py_VISIT(context->home);
     int code = jsrt_expose_traverse(context, visit, arg);
     if (code != 0) {
@@ -634,9 +636,11 @@ context_dealloc(ContextObject *context)
         Py_DECREF(context->sources[i].filename);
     }
     PyMem_Free(context->sources);
+    PyObject *module = context->state->module;
     context->state->context_count--;
     type->tp_free(context);
     Py_DECREF(type);
+    Py_DECREF(module);
 }
 
 static PyObject *

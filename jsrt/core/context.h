@@ -21,7 +21,7 @@ typedef struct {
 
 typedef struct jsrt_context {
     PyObject_HEAD
-    jsrt_state_t *state; /* borrowed from the module, which the type keeps alive */
+    jsrt_state_t *state; /* borrowed from the module, of which this owns a reference */
     PyObject *weakrefs;
     EngineObject *home; /* owned */
     pthread_t home_thread;

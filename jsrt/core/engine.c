@@ -564,7 +564,13 @@ jsrt_engine_raise(EngineObject *engine, jsv8_status_t status, const jsv8_error_t
         PyErr_SetString(engine->state->HeapLimit, text);
         return;
     }
+    /* On its way through Python that JavaScript called: it may come back there. */
+    jsv8_ref_t *thrown =
+        engine->nested && status == JSV8_EXCEPTION ? jsv8_take_thrown(engine->isolate) : NULL;
     jsrt_error_raise(engine->state, status, error);
+    if (thrown != NULL) {
+        jsrt_error_carry(engine, thrown);
+    }
 }
 
 PyObject *
@@ -684,6 +690,7 @@ jsrt_engine_new(jsrt_state_t *state, jsv8_profile_t profile, size_t heap_limit, 
     }
     memset((char *)engine + sizeof(PyObject), 0, sizeof(*engine) - sizeof(PyObject));
     engine->state = state;
+    Py_INCREF(state->module);
     engine->profile = profile;
     engine->heap_limit = heap_limit;
     engine->timeout = timeout;
@@ -697,6 +704,7 @@ static int
 engine_traverse(EngineObject *engine, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(engine));
+    Py_VISIT(engine->state->module);
     Py_VISIT(engine->loop_object);
     Py_VISIT(engine->turn);
     Py_VISIT(engine->timer);
@@ -728,9 +736,11 @@ engine_dealloc(EngineObject *engine)
     engine_clear(engine);
     Py_CLEAR(engine->watch.raised);
     PyErr_Restore(error_type, error_value, traceback);
+    PyObject *module = engine->state->module;
     engine->state->engine_count--;
     PyObject_GC_Del(engine);
     Py_DECREF(type);
+    Py_DECREF(module);
 }
 
 static PyObject *

@@ -27,7 +27,7 @@
 
 typedef struct jsrt_engine {
     PyObject_HEAD
-    jsrt_state_t *state; /* borrowed from the module, which the type keeps alive */
+    jsrt_state_t *state; /* borrowed from the module, of which this owns a reference */
 
     /* How to boot; set once. */
     jsv8_profile_t profile;
