@@ -298,7 +298,7 @@ def test_contexts_come_and_go_without_growth(run_python):
             work(profile, n * 2)
             print(round((rss() - before) / (n * 2), 3))
         gc.collect()
-        print(_jsrt._debug_counts())
+        print(sum(_jsrt._debug_counts().values()))
     """),
             timeout=280,
         )
@@ -306,4 +306,4 @@ def test_contexts_come_and_go_without_growth(run_python):
     bare, web, counts = out.splitlines()
     assert float(bare) < 0.1
     assert float(web) < 1.5
-    assert counts == str(dict.fromkeys(("contexts", "functions", "engines", "isolates", "refs"), 0))
+    assert counts == "0"
