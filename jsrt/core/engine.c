@@ -12,6 +12,8 @@
  */
 #include "engine.h"
 
+#include <time.h>
+
 #include "bell.h"
 #include "bridge.h"
 #include "error.h"
@@ -128,8 +130,8 @@ turn_locking_on(jsrt_state_t *state)
 static void
 set_ready(EngineObject *engine)
 {
-    engine->ready =
-        engine->isolate != NULL && !engine->condemned && !engine->closed && !engine->in_callback;
+    engine->ready = engine->isolate != NULL && !engine->condemned && !engine->closed
+                    && !engine->in_callback && !engine->offered;
 }
 
 PyGILState_STATE
@@ -390,10 +392,28 @@ refuse(EngineObject *engine)
     return 0;
 }
 
+/* The GIL is mostly put down by Python that JavaScript calls, when nobody can enter: a thread that
+ * calls over and over would keep the others out for ever. */
+static void
+let_others_go_first(EngineObject *engine)
+{
+    enum { ROUNDS = 50, ROUND_NS = 1000000 };
+    for (int i = 0; i < ROUNDS && engine->offered && engine->waiting > 0; i++) {
+        Py_BEGIN_ALLOW_THREADS
+        nanosleep(&(struct timespec){.tv_nsec = ROUND_NS}, NULL);
+        Py_END_ALLOW_THREADS
+    }
+    engine->offered = 0;
+    set_ready(engine);
+}
+
 /* Until nobody is inside. */
 static int
 wait_for_turn(EngineObject *engine)
 {
+    if (engine->offered) {
+        let_others_go_first(engine);
+    }
     while (jsrt_watch_busy(&engine->watch) || engine->in_callback) {
         if (is_mine(engine)) {
             PyErr_SetString(PyExc_RuntimeError,
@@ -402,11 +422,18 @@ wait_for_turn(EngineObject *engine)
                             "be called from a signal handler or finalizer during a call");
             return -1;
         }
-        engine->waiting++;
+        if (engine->waiting++ == 0) {
+            engine->waiting_since = jsrt_now();
+        }
         int code = jsrt_bell_wait(&left);
         engine->waiting--;
         if (code < 0) {
             return -1;
+        }
+        if (!jsrt_watch_busy(&engine->watch) && !engine->in_callback) {
+            engine->waiting_since = jsrt_now();
+            engine->offered = 0;
+            set_ready(engine);
         }
     }
     return 0;
@@ -534,6 +561,9 @@ jsrt_engine_leave_slowly(EngineObject *engine)
         PyErr_Restore(type, value, traceback);
     }
     if (engine->waiting) {
+        enum { LONG_NS = 20000000 };
+        engine->offered = jsrt_now() - engine->waiting_since > LONG_NS;
+        set_ready(engine);
         jsrt_bell_ring(&left);
     }
 }

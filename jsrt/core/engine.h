@@ -50,6 +50,8 @@ typedef struct jsrt_engine {
     unsigned boot;                /* how often it booted */
     Py_ssize_t applied;           /* how many of the context's sources this isolate has run */
     Py_ssize_t waiting;           /* threads that wait to enter */
+    uint64_t waiting_since;       /* the last time one of them got in, or the first began to wait */
+    int offered;                  /* they have waited long: whoever was inside lets them go first */
     struct jsrt_engine *next, *previous; /* state->engines, while booted */
     jsrt_watch_t watch;
 

@@ -526,6 +526,27 @@ def test_other_threads_wait_while_a_callback_runs(ctx):
     assert order == ["callback", "other"]
 
 
+def test_a_thread_that_calls_over_and_over_keeps_nobody_out(ctx):
+    ctx.expose("f", lambda: 1)
+    stop, entered = threading.Event(), 0
+
+    def busy():
+        while not stop.is_set():
+            ctx.eval("for (let i = 0; i < 1000; i++) f()")
+
+    thread = threading.Thread(target=busy)
+    thread.start()
+    try:
+        for _ in range(5):
+            began = time.monotonic()
+            assert ctx.eval("1") == 1
+            entered += time.monotonic() - began < 5
+    finally:
+        stop.set()
+        thread.join(20)
+    assert entered == 5
+
+
 def test_a_callback_may_wait_for_a_thread_that_uses_another_context(run_python):
     script = """
 import threading, jsrt
