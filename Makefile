@@ -13,7 +13,7 @@ C_FILES   := $(wildcard asgiserver/core/*.[ch] asgiserver/core/*/*.[ch] jsrt/cor
 CXX_FILES := $(wildcard jsrt/v8/*.cc jsrt/v8/*.h jsrt/v8/*.hh)
 REACT     := examples/react_ssr/build/server.js
 
-.PHONY: help setup build run test unit-c leak asan autobahn bench bench-seed bench-js lint format clean distclean
+.PHONY: help setup build run test unit-c leak asan test-asyncio autobahn bench bench-seed bench-js lint format clean distclean
 .DEFAULT_GOAL := help
 
 help:
@@ -21,6 +21,7 @@ help:
 	@echo "make test        all tests: unit, C unit, integration on real sockets, examples"
 	@echo "make lint        the gate for style and static analysis; make format mends what it can"
 	@echo "make asan leak   the tests under AddressSanitizer and UBSan; the leak checks"
+	@echo "make test-asyncio  CPython's and uvloop's test suites over casgi's event loop"
 	@echo "make autobahn    the Autobahn WebSocket test suite (needs a Python 2.7)"
 	@echo "make bench       micro-benchmarks; make bench-seed compares with uvicorn + never_jscore"
 	@echo "make setup       system packages, $(VENV), both extensions (every target does this first)"
@@ -66,6 +67,11 @@ asan: setup $(REACT)
 	tools/with-asan $(PY) -m pytest -q --timeout 240 tests/unit tests/js tests/integration \
 	  tests/conformance $(PYTEST)
 
+# CPython's and uvloop's own tests over casgi's loop (those of uvloop are downloaded).
+test-asyncio: build
+	$(PY) -P tests/conformance/asyncio/cpython.py $(ASYNCIO)
+	$(PY) -P tests/conformance/asyncio/uvloop_suite.py $(ASYNCIO)
+
 # The Autobahn WebSocket suite, where there is a Python 2.7 (PYTHON27=…); CASES='12.* 13.*' for some.
 autobahn: build
 	tools/autobahn $(CASES)
@@ -74,6 +80,7 @@ autobahn: build
 
 bench: bench-js
 	$(PY) tests/bench/loop_bench.py
+	$(PY) tests/bench/loop_echo.py
 
 bench-js: build
 	$(PY) tests/bench/js_micro.py

@@ -143,7 +143,8 @@ def cxx_standard() -> str:
 
 
 def common_flags() -> list[str]:
-    flags = ["-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-unused-parameter", "-g"]
+    # Calls into libpython and libnode are the hot path: without the PLT's jump each is cheaper.
+    flags = ["-fno-plt", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-unused-parameter", "-g"]
     flags += ["-O0", "-g3", "-UNDEBUG"] if DEBUG else ["-O2"]
     if SANITIZE:
         flags += [
@@ -281,7 +282,9 @@ class BuildExt(build_ext):
             for package in ("asgiserver", "jsrt"):
                 target = Path(self.build_lib) / package
                 target.mkdir(parents=True, exist_ok=True)
-                for source in glob.glob(f"{package}/**/*.py", recursive=True):
+                for source in glob.glob(f"{package}/**/*.*", recursive=True):
+                    if not source.endswith((".py", ".html")):
+                        continue
                     copy = target / Path(source).relative_to(package)
                     copy.parent.mkdir(parents=True, exist_ok=True)
                     shutil.copyfile(source, copy)

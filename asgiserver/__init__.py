@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .config import Config, StartupError
-    from .loop import Loop, install, new_event_loop, run_loop
+    from .loop import EventLoopPolicy, Loop, install, new_event_loop, run_loop
     from .server import Server, run
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Config",
+    "EventLoopPolicy",
     "Loop",
     "Server",
     "StartupError",
@@ -31,6 +32,7 @@ __all__ = [
 
 _HOME = {
     "Config": "config",
+    "EventLoopPolicy": "loop",
     "Loop": "loop",
     "Server": "server",
     "StartupError": "config",
@@ -41,7 +43,17 @@ _HOME = {
     "run_loop": "loop",
 }
 _MODULES = frozenset(
-    {"config", "importer", "lifespan", "logs", "loop", "server", "supervisor", "tls"}
+    {
+        "config",
+        "importer",
+        "lifespan",
+        "logs",
+        "loop",
+        "request_id",
+        "server",
+        "supervisor",
+        "tls",
+    }
 )
 
 

@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: MIT
 """Types of the C extension."""
 
-from asyncio import Future, Handle, Task, TimerHandle
+from asyncio import BaseProtocol, Future, Handle, Task, TimerHandle, Transport
 from collections.abc import Callable, Coroutine
 from contextvars import Context
+from ssl import MemoryBIO
 from typing import Any, TypeVar
 
 _T = TypeVar("_T")
 
+stats_layout: tuple[tuple[str, int], ...]
+
 def _debug_counts() -> dict[str, int]: ...
+def release_idle_pages() -> int: ...
 
 class Loop:
     """The C half of asgiserver.loop.Loop."""
@@ -71,9 +75,44 @@ class Loop:
     def _remove_reader(self, fd: Any, /) -> bool: ...
     def _remove_writer(self, fd: Any, /) -> bool: ...
     def _watched(self, fd: Any, /) -> int: ...
+    def stats(self) -> dict[str, int | float]: ...
     def _set_pulse(self, buffer: bytearray | memoryview | None, /) -> None: ...
     def _signals_attach(self) -> None: ...
     def _signals_detach(self) -> None: ...
+
+class StreamTransport(Transport):
+    """A transport over a connected TCP or Unix socket."""
+
+    _sock_fd: int
+    def __init__(
+        self,
+        loop: Loop,
+        sock: Any,
+        protocol: BaseProtocol,
+        waiter: Future[None] | None = None,
+        extra: dict[str, Any] | None = None,
+        server: Any = None,
+    ) -> None: ...
+
+class TLSData:
+    """The hot methods of an asyncio.sslproto.SSLProtocol; see loop_transports.py."""
+
+    view: memoryview
+    def __init__(
+        self,
+        loop: Loop,
+        protocol: Any,
+        incoming: MemoryBIO,
+        outgoing: MemoryBIO,
+        wrapped: Any,
+        again: tuple[type[Exception], ...],
+        buffer_updated: Callable[[int], None],
+        write_appdata: Callable[[Any], None],
+        /,
+    ) -> None: ...
+    def get_buffer(self, sizehint: int, /) -> memoryview: ...
+    def buffer_updated(self, nbytes: int, /) -> None: ...
+    def write_appdata(self, list_of_data: Any, /) -> None: ...
 
 class TLSContext:
     """What the TLS connections of a server have in common; see tls.py, which makes it."""

@@ -18,6 +18,8 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from .request_id import current
+
 UVICORN_FORMAT = '%(levelprefix)s %(client_addr)s - "%(request_line)s" %(status_code)s'
 """What is logged without a format; asking for it changes nothing."""
 
@@ -158,7 +160,7 @@ class Exchange:
             "duration_ms": round(self.duration * 1000, 3),
             "user_agent": self.request_header("user-agent"),
             "referer": self.request_header("referer"),
-            "request_id": self.request_header("x-request-id"),
+            "request_id": current.get() or self.request_header("x-request-id"),
             "traceparent": self.request_header("traceparent"),
         }
         return {name: value for name, value in found.items() if value != ""}

@@ -7,21 +7,22 @@ supervisor can hold it and hand it to each worker through fork.
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import random
 import socket
-import stat
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from . import accesslog, handover, importer, logs, tls
+from . import accesslog, binds, handover, importer, logs, tls
+from .errors import StartupError
 from .logs import LOGGING_CONFIG, TRACE_LEVEL
 from .reload import Watched
+from .request_id import RequestId
+from .stats.address import parse_address
 
 if TYPE_CHECKING:
     import asyncio
@@ -61,23 +62,6 @@ _UVICORN_NEUTRAL: dict[str, tuple[Any, ...]] = {
     "http2": (False,),
     "ssl_context_factory": (None,),
 }
-
-
-class StartupError(Exception):
-    """The server cannot start.
-
-    Attributes:
-        message: one line that says why.
-        detail: a traceback or the source line at fault, "" where the message says it all.
-    """
-
-    def __init__(self, message: str, detail: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.detail = detail
-
-    def __str__(self) -> str:
-        return f"{self.message}\n{self.detail.rstrip()}" if self.detail else self.message
 
 
 class Config:
@@ -146,6 +130,10 @@ class Config:
         h11_max_incomplete_event_size: int | None = None,
         reset_contextvars: bool = False,
         *,
+        bind: Sequence[str] | str = (),
+        uds_permissions: int | str | None = None,
+        reuse_port: bool = False,
+        proxy_protocol: bool = False,
         app_dir: str | None = None,
         preload: bool = False,
         access_log_format: str | None = None,
@@ -158,6 +146,7 @@ class Config:
         limit_request_line: int = 65536,
         limit_chunk_extensions: int = 8192,
         limit_connections_per_client: int = 0,
+        limit_min_rate: int = 100,
         forwarded_header: bool = False,
         timeout_header: float = 10,
         timeout_body: float = 30,
@@ -169,6 +158,8 @@ class Config:
         js_heap_limit: int | None = None,
         js_timeout: int | None = None,
         no_js: bool = False,
+        stats: str | int | None = None,
+        request_id_header: str | None = None,
         **others: Any,
     ) -> None:
         _refuse_others(others)
@@ -177,6 +168,10 @@ class Config:
         self.port = port
         self.uds = uds
         self.fd = fd
+        self.binds = [binds.parse(each) for each in ([bind] if isinstance(bind, str) else bind)]
+        self.uds_mode = binds.parse_mode(uds_permissions)
+        self.reuse_port = reuse_port
+        self.proxy_protocol = proxy_protocol
         self.loop = loop
         self.http = http
         self.ws = ws
@@ -239,6 +234,7 @@ class Config:
         self.limit_request_line = limit_request_line
         self.limit_chunk_extensions = limit_chunk_extensions
         self.limit_connections_per_client = limit_connections_per_client
+        self.limit_min_rate = limit_min_rate
         self.timeout_header = timeout_header
         self.timeout_body = timeout_body
         self.timeout_write = timeout_write
@@ -248,6 +244,8 @@ class Config:
         self.js_heap_limit = js_heap_limit
         self.js_timeout = js_timeout
         self.no_js = no_js
+        self.stats = None if stats is None else str(stats)
+        self.request_id_header = request_id_header
 
         self.loaded = False
         self.loaded_app: Any = None
@@ -278,6 +276,12 @@ class Config:
         if self.log_format not in LOG_FORMATS:
             raise ValueError(f"log_format must be one of {', '.join(LOG_FORMATS)}")
         accesslog.compile_format(self.access_log_format or "")
+        if self.stats is not None:
+            if find_spec("prometheus_client") is None:
+                raise ValueError("stats needs prometheus-client (pip install prometheus-client)")
+            parse_address(self.stats)
+        if self.request_id_header is not None:
+            encode_header(self.request_id_header, "")
         if self.js_profile not in JS_PROFILES:
             raise ValueError(f"js_profile must be one of {', '.join(JS_PROFILES)}")
         if self.no_js and self.js:
@@ -306,6 +310,7 @@ class Config:
             ("limit_body_bytes", 0),
             ("limit_chunk_extensions", 0),
             ("limit_connections_per_client", 0),
+            ("limit_min_rate", 0),
             ("ws_max_size", 1),
             ("ws_max_queue", 1),
             ("ws_ping_interval", 0),
@@ -318,6 +323,7 @@ class Config:
                 raise ValueError(f"{name} must be at least {least}, not {value}")
         if self.port is not None and not 0 <= self.port <= 65535:
             raise ValueError(f"port must be between 0 and 65535, not {self.port}")
+        binds.check(self)
         self.encoded_headers = [encode_header(name, value) for name, value in self.headers]
 
     def configure_logging(self) -> None:
@@ -436,6 +442,8 @@ class Config:
         if self.records_exchanges and access.hasHandlers():
             line = accesslog.compile_format(self.access_log_format or accesslog.UVICORN_FORMAT)
             app = accesslog.Recorder(app, line, logs.ExchangeLog(access))
+        if self.request_id_header is not None:
+            app = RequestId(app, self.request_id_header)
         if logging.getLogger("asgiserver.asgi").isEnabledFor(TRACE_LEVEL):
             app = logs.TraceMessages(app)
         self.loaded_app = app
@@ -469,7 +477,8 @@ class Config:
 
     def bind_sockets(self) -> list[socket.socket]:
         """The sockets to serve on, bound but not yet listening: a host name may stand for several
-        addresses; port 0 is chosen once and used for all of them.
+        addresses; port 0 is chosen once and used for all of them. Where neither an address nor
+        anything else was set, those that systemd has passed.
 
         A process that was started to take over from another gets that one's sockets.
 
@@ -479,11 +488,7 @@ class Config:
         inherited = handover.inherited_sockets()
         if inherited:
             return inherited
-        if self.uds is not None:
-            return [_bind_unix(self.uds)]
-        if self.fd is not None:
-            return [_adopt(self.fd)]
-        return _bind_tcp(self.host, self.port)
+        return binds.bind_all(self)
 
     def bind_socket(self) -> socket.socket:
         """As uvicorn's: the first of bind_sockets()."""
@@ -557,102 +562,3 @@ def application_traceback(error: BaseException) -> str:
     while tail is not None and tail.tb_frame.f_code.co_filename.startswith(ours):
         tail = tail.tb_next
     return "".join(traceback.format_exception(type(error), error, tail))
-
-
-# -- making sockets --------------------------------------------------------------------------------
-
-
-def _bind_tcp(host: str, port: int) -> list[socket.socket]:
-    try:
-        found = socket.getaddrinfo(
-            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-    except socket.gaierror as error:
-        raise StartupError(f"Cannot resolve host {host!r}: {error.strerror}") from None
-    sockets: list[socket.socket] = []
-    failure: StartupError | None = None
-    for family, kind, protocol, _, address in dict.fromkeys(found):
-        if port == 0 and sockets:
-            address = (address[0], sockets[0].getsockname()[1], *address[2:])
-        try:
-            sock = socket.socket(family, kind, protocol)
-        except OSError:
-            continue  # The kernel does not know this family: IPv6 switched off.
-        try:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            sock.bind(address)
-        except OSError as error:
-            sock.close()
-            failure = StartupError(f"Cannot bind to {address_text(address)}: {error.strerror}.")
-            if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
-                continue
-            break
-        sock.setblocking(False)
-        sockets.append(sock)
-    else:
-        if sockets:
-            return sockets
-    for sock in sockets:
-        sock.close()
-    raise failure or StartupError(f"Cannot bind to {host!r}: no usable address.")
-
-
-def _bind_unix(path: str) -> socket.socket:
-    mode = 0o666
-    try:
-        found = os.stat(path)
-    except OSError:
-        pass
-    else:
-        if not stat.S_ISSOCK(found.st_mode):
-            raise StartupError(f"Cannot bind to unix socket {path}: the file is not a socket.")
-        if _answers(path):
-            raise StartupError(f"Cannot bind to unix socket {path}: Address already in use.")
-        mode = stat.S_IMODE(found.st_mode)
-        os.unlink(path)
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        sock.bind(path)
-        os.chmod(path, mode)
-    except OSError as error:
-        sock.close()
-        reason = error.strerror or str(error)
-        raise StartupError(f"Cannot bind to unix socket {path}: {reason}.") from None
-    sock.setblocking(False)
-    return sock
-
-
-def _answers(path: str) -> bool:
-    """Whether somebody listens on a unix socket; a file left behind by a dead server does not."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(1)
-        try:
-            probe.connect(path)
-        except ConnectionRefusedError:
-            return False
-        except OSError:
-            return True
-        return True
-
-
-def _adopt(fd: int) -> socket.socket:
-    # A duplicate: the number given stays the caller's (systemd, a parent process).
-    try:
-        sock = socket.socket(fileno=os.dup(fd))
-    except OSError as error:
-        raise StartupError(f"Cannot use file descriptor {fd}: {error.strerror}.") from None
-    if sock.type != socket.SOCK_STREAM:
-        sock.close()
-        raise StartupError(f"Cannot use file descriptor {fd}: not a stream socket.")
-    sock.setblocking(False)
-    return sock
-
-
-def address_text(address: Any) -> str:
-    """``host:port`` of a socket's address, an IPv6 host in brackets; a unix path as it is."""
-    if isinstance(address, tuple):
-        host, port = address[:2]
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    return address.decode() if isinstance(address, bytes) else str(address)

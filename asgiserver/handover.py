@@ -12,9 +12,13 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 
 VARIABLE = "CASGI_HANDOVER"
 """Environment variable: descriptors of the sockets, then that of the pipe, with commas between."""
+
+STATS_VARIABLE = "CASGI_HANDOVER_STATS"
+"""Environment variable: descriptors of the stats port's sockets, with commas between."""
 
 READY = b"R"
 
@@ -26,6 +30,8 @@ class Handover:
 
     Args:
         sockets: what is handed over.
+        variables: to be added to the new process's environment.
+        stats: the sockets of the stats port, handed over too.
 
     Attributes:
         pipe: gives READY, or nothing where the new process has ended.
@@ -35,10 +41,19 @@ class Handover:
         OSError: the process cannot be started.
     """
 
-    def __init__(self, sockets: list[socket.socket]) -> None:
+    def __init__(
+        self,
+        sockets: list[socket.socket],
+        variables: dict[str, str],
+        stats: Sequence[socket.socket] = (),
+    ) -> None:
         self.pipe, write = os.pipe()
         descriptors = [sock.fileno() for sock in sockets] + [write]
-        environment = {**os.environ, VARIABLE: ",".join(map(str, descriptors))}
+        environment = {**os.environ, **variables, VARIABLE: ",".join(map(str, descriptors))}
+        if stats:
+            extra = [sock.fileno() for sock in stats]
+            environment[STATS_VARIABLE] = ",".join(map(str, extra))
+            descriptors += extra
         try:
             self.process = subprocess.Popen(
                 [sys.executable, *sys.orig_argv[1:]], pass_fds=descriptors, env=environment
@@ -73,19 +88,35 @@ def inherited_sockets() -> list[socket.socket]:
     *descriptors, _pipe = map(int, text.split(","))
     for descriptor in (*descriptors, _pipe):
         os.set_inheritable(descriptor, False)
+    return _adopt(descriptors)
+
+
+def inherited_stats() -> list[socket.socket]:
+    """The same for the stats port's."""
+    text = os.environ.pop(STATS_VARIABLE, "")
+    descriptors = [int(part) for part in text.split(",") if part]
+    for descriptor in descriptors:
+        os.set_inheritable(descriptor, False)
+    return _adopt(descriptors)
+
+
+def _adopt(descriptors: list[int]) -> list[socket.socket]:
     sockets = [socket.socket(fileno=descriptor) for descriptor in descriptors]
     for sock in sockets:
         sock.setblocking(False)
     return sockets
 
 
-def accept() -> None:
-    """This process serves: the older one may stop."""
+def accept() -> bool:
+    """This process serves: the older one may stop. Returns whether there is one."""
     global _pipe
-    if _pipe >= 0:
-        descriptor, _pipe = _pipe, -1
-        try:
-            os.write(descriptor, READY)
-        except OSError:
-            pass  # It has ended in the meantime.
+    if _pipe < 0:
+        return False
+    descriptor, _pipe = _pipe, -1
+    try:
+        os.write(descriptor, READY)
+        return True
+    except OSError:
+        return False  # It has ended in the meantime.
+    finally:
         os.close(descriptor)

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 from .accesslog import UVICORN_FORMAT, Exchange
+from .request_id import current
 
 LogConfig = dict[str, Any] | str | os.PathLike[str] | RawConfigParser | IO[Any] | None
 
@@ -203,6 +204,8 @@ class JSONFormatter(logging.Formatter):
             line |= record.msg.fields()
         else:
             line["message"] = record.getMessage().rstrip()
+            if request_id := current.get():
+                line["request_id"] = request_id
         line |= {name: value for name, value in vars(record).items() if name not in self._OWN}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)

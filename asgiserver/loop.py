@@ -15,11 +15,14 @@ from __future__ import annotations
 import asyncio
 import asyncio.coroutines
 import asyncio.events
+import asyncio.sslproto
 import asyncio.unix_events
 import errno
 import logging
 import selectors
 import signal
+import socket
+import ssl
 import sys
 import threading
 import warnings
@@ -27,11 +30,15 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, NoReturn, TypeVar
 
 from . import _core
+from .loop_sockets import SocketOperations
+from .loop_transports import DatagramTransport, TLSProtocol
 
 __all__ = ["EventLoopPolicy", "Loop", "install", "new_event_loop", "run_loop"]
 
 _T = TypeVar("_T")
 _UnixLoop: Any = asyncio.unix_events._UnixSelectorEventLoop
+# asyncio's own names for the modules `signal` and `sys`: its tests put others in their place.
+_unix: Any = asyncio.unix_events
 
 
 class _NoSelector:
@@ -78,7 +85,7 @@ def _on_signal(number: int, frame: Any) -> None:
     """Python's side of a signal that the loop hands on; the number comes by the wake-up pipe."""
 
 
-class Loop(_core.Loop, _UnixLoop):  # type: ignore[misc]
+class Loop(_core.Loop, SocketOperations):
     """An asyncio event loop on libuv.
 
     `uv_loop` is a PyCapsule named "casgi.uv_loop" with the loop's `uv_loop_t *`, for extensions
@@ -90,13 +97,103 @@ class Loop(_core.Loop, _UnixLoop):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__(_NoSelector(self))
 
-    # The wake-up is a uv_async: no pair of sockets.
+    # The wake-up is a uv_async, with a descriptor of libuv's: no pair of sockets.
 
     def _make_self_pipe(self) -> None:
         self._ssock = self._csock = None
+        self._internal_fds = 1
 
     def _close_self_pipe(self) -> None:
-        pass
+        self._internal_fds = 0
+
+    # Connections are asyncio's to make, and end in a transport in C.
+
+    def _make_socket_transport(
+        self,
+        sock: socket.socket,
+        protocol: asyncio.BaseProtocol,
+        waiter: asyncio.Future[None] | None = None,
+        *,
+        extra: dict[str, Any] | None = None,
+        server: Any = None,
+    ) -> _core.StreamTransport:
+        self._ensure_fd_no_transport(sock)
+        transport = _core.StreamTransport(self, sock, protocol, waiter, extra, server)
+        self._transports[transport._sock_fd] = transport
+        return transport
+
+    def _make_ssl_transport(
+        self,
+        rawsock: socket.socket,
+        protocol: asyncio.BaseProtocol,
+        sslcontext: Any,
+        waiter: asyncio.Future[None] | None = None,
+        *,
+        server_side: bool = False,
+        server_hostname: str | None = None,
+        extra: dict[str, Any] | None = None,
+        server: Any = None,
+        **timeouts: Any,
+    ) -> Any:
+        ssl_protocol = TLSProtocol(
+            self, protocol, sslcontext, waiter, server_side, server_hostname, **timeouts
+        )
+        self._make_socket_transport(rawsock, ssl_protocol, extra=extra, server=server)
+        return ssl_protocol._app_transport
+
+    def _make_datagram_transport(self, *args: Any, **kwargs: Any) -> DatagramTransport:
+        return DatagramTransport(self, *args, **kwargs)
+
+    async def start_tls(
+        self,
+        transport: Any,
+        protocol: asyncio.BaseProtocol,
+        sslcontext: ssl.SSLContext,
+        *,
+        server_side: bool = False,
+        server_hostname: str | None = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+    ) -> Any:
+        """Change a transport to TLS.
+
+        Returns:
+            The transport to use from now on.
+
+        Raises:
+            TypeError: no SSLContext, or a transport that cannot be changed.
+        """
+        if not isinstance(sslcontext, ssl.SSLContext):
+            raise TypeError(
+                f"sslcontext is expected to be an instance of ssl.SSLContext, got {sslcontext!r}"
+            )
+        if not getattr(transport, "_start_tls_compatible", False):
+            raise TypeError(f"transport {transport!r} is not supported by start_tls()")
+        waiter = self.create_future()
+        ssl_protocol = TLSProtocol(
+            self,
+            protocol,
+            sslcontext,
+            waiter,
+            server_side,
+            server_hostname,
+            ssl_handshake_timeout=ssl_handshake_timeout,
+            ssl_shutdown_timeout=ssl_shutdown_timeout,
+            call_connection_made=False,
+        )
+        # Data that is here already must not come before the protocol has been told.
+        transport.pause_reading()
+        transport.set_protocol(ssl_protocol)
+        made = self.call_soon(ssl_protocol.connection_made, transport)
+        resumed = self.call_soon(transport.resume_reading)
+        try:
+            await waiter
+        except BaseException:
+            transport.close()
+            made.cancel()
+            resumed.cancel()
+            raise
+        return ssl_protocol._app_transport
 
     def _run_once(self) -> NoReturn:
         raise NotImplementedError("the turn of this loop is in C: run_forever()")
@@ -143,7 +240,7 @@ class Loop(_core.Loop, _UnixLoop):  # type: ignore[misc]
             return
         if self._debug:
             logging.getLogger("asyncio").debug("Close %r", self)
-        if sys.is_finalizing():
+        if _unix.sys.is_finalizing():
             if self._signal_handlers:
                 warnings.warn(
                     f"Closing the loop {self!r} on interpreter shutdown stage, "
@@ -161,6 +258,7 @@ class Loop(_core.Loop, _UnixLoop):  # type: ignore[misc]
         if executor is not None:
             self._default_executor = None
             executor.shutdown(wait=False)
+        self._close_self_pipe()
         self._shut()
         self._selector = None
 
@@ -184,9 +282,9 @@ class Loop(_core.Loop, _UnixLoop):  # type: ignore[misc]
                 raise RuntimeError(str(exc))
         self._signal_handlers[sig] = self._make_handle(callback, *args)
         try:
-            signal.signal(sig, _on_signal)
+            _unix.signal.signal(sig, _on_signal)
             # Set SA_RESTART to limit EINTR occurrences.
-            signal.siginterrupt(sig, False)
+            _unix.signal.siginterrupt(sig, False)
         except (ValueError, OSError) as exc:
             del self._signal_handlers[sig]
             if not self._signal_handlers:
@@ -211,9 +309,10 @@ class Loop(_core.Loop, _UnixLoop):  # type: ignore[misc]
             del self._signal_handlers[sig]
         except KeyError:
             return False
-        default = signal.default_int_handler if sig == signal.SIGINT else signal.SIG_DFL
+        module = _unix.signal
+        default = module.default_int_handler if sig == signal.SIGINT else module.SIG_DFL
         try:
-            signal.signal(sig, default)
+            module.signal(sig, default)
         except OSError as exc:
             if exc.errno == errno.EINVAL:
                 raise RuntimeError(f"sig {sig} cannot be caught")
@@ -240,11 +339,17 @@ def install() -> None:
     asyncio.set_event_loop_policy(EventLoopPolicy())
 
 
-def run_loop(main: Coroutine[Any, Any, _T], *, debug: bool | None = None) -> _T:
-    """`asyncio.run(main)` on a casgi loop, whatever the policy.
+def run_loop(
+    main: Coroutine[Any, Any, _T],
+    *,
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] = new_event_loop,
+    debug: bool | None = None,
+) -> _T:
+    """`asyncio.run(main)` on a casgi loop, whatever the policy; as `uvloop.run`.
 
     Args:
         main: the coroutine to run.
+        loop_factory: makes the loop.
         debug: the loop's debug mode; None leaves it to PYTHONASYNCIODEBUG.
 
     Returns:
@@ -255,5 +360,5 @@ def run_loop(main: Coroutine[Any, Any, _T], *, debug: bool | None = None) -> _T:
     """
     if asyncio.events._get_running_loop() is not None:
         raise RuntimeError("run_loop() cannot be called from a running event loop")
-    with asyncio.Runner(loop_factory=new_event_loop, debug=debug) as runner:
+    with asyncio.Runner(loop_factory=loop_factory, debug=debug) as runner:
         return runner.run(main)

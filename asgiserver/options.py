@@ -65,6 +65,7 @@ class Option:
         multiple: may be given several times; the keyword gets a list.
         ours: uvicorn does not have it, so ``UVICORN_…`` is not looked at.
         metavar: what stands for the value in ``--help``.
+        short: a letter for it, with its dash.
     """
 
     flags: str
@@ -75,6 +76,7 @@ class Option:
     multiple: bool = False
     ours: bool = False
     metavar: str | None = field(default=None, compare=False)
+    short: str = ""
 
     @property
     def name(self) -> str:
@@ -102,7 +104,8 @@ class Option:
             attributes["type"] = self.type
         elif "/" not in self.flags:
             attributes["is_flag"] = True
-        return click.Option([self.flags, self.name], **attributes)
+        names = [self.flags, self.short] if self.short else [self.flags]
+        return click.Option([*names, self.name], **attributes)
 
 
 def choice(*values: str) -> click.Choice[str]:
@@ -126,6 +129,38 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
         ),
         Option("--uds", "Bind to a UNIX domain socket.", PATH),
         Option("--fd", "Serve on the socket with this file descriptor.", click.INT),
+        Option(
+            "--bind",
+            "Where to listen, in place of the four above: HOST:PORT, [IPV6]:PORT, unix:PATH, "
+            "fd://N, systemd (the sockets that it passes; used without an address, too) or "
+            "systemd:NAME. May be given several times.",
+            click.STRING,
+            multiple=True,
+            ours=True,
+            metavar="ADDRESS",
+            short="-b",
+        ),
+        Option(
+            "--uds-permissions",
+            "Permissions of the socket files, in octal.  [default: 666, or the replaced file's]",
+            click.STRING,
+            ours=True,
+            metavar="MODE",
+        ),
+        Option(
+            "--reuse-port",
+            "Every worker has a socket of its own, with SO_REUSEPORT; the kernel spreads the "
+            "connections.",
+            default=False,
+            ours=True,
+        ),
+        Option(
+            "--proxy-protocol",
+            "Connections of trusted peers (--forwarded-allow-ips) begin with a PROXY protocol "
+            "header, version 1 or 2.",
+            default=False,
+            ours=True,
+        ),
         Option(
             "--backlog",
             "Maximum number of connections to hold in backlog.",
@@ -373,6 +408,14 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
             ours=True,
         ),
         Option(
+            "--limit-min-rate",
+            "Bytes a second that a request body, or a client that takes its response, has to make; "
+            "over --timeout-body and --timeout-write. 0: any byte will do.",
+            AMOUNT,
+            100,
+            ours=True,
+        ),
+        Option(
             "--timeout-keep-alive",
             "Close Keep-Alive connections if no new data is received within this many seconds.",
             SECONDS,
@@ -387,14 +430,14 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
         ),
         Option(
             "--timeout-body",
-            "Seconds without a byte of a request body that is being read. 0: no limit.",
+            "Seconds in which too little of a request body comes that is being read. 0: no limit.",
             SECONDS,
             30,
             ours=True,
         ),
         Option(
             "--timeout-write",
-            "Seconds in which a client takes no byte of its response's end. 0: no limit.",
+            "Seconds in which a client takes too little of its response. 0: no limit.",
             SECONDS,
             30,
             ours=True,
@@ -484,6 +527,24 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
             "Compress WebSocket messages where the client offers it.",
             click.BOOL,
             True,
+        ),
+    ),
+    "Watching": (
+        Option(
+            "--stats",
+            "Serve /metrics (Prometheus), a live page at /, /healthz and /readyz at this address: "
+            "PORT, which is on 127.0.0.1, HOST:PORT or unix:PATH (needs prometheus-client).",
+            click.STRING,
+            ours=True,
+            metavar="ADDRESS",
+        ),
+        Option(
+            "--request-id-header",
+            "Give every request without a usable header of this name a fresh id in it, and send "
+            "the id back in the response.",
+            click.STRING,
+            ours=True,
+            metavar="NAME",
         ),
     ),
     "JavaScript": (

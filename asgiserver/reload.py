@@ -268,11 +268,15 @@ def run_apart(config: Config) -> int:
     Raises:
         TypeError, AttributeError, pickle.PicklingError: a setting cannot be handed over.
     """
+    from . import binds
+
     order = pickle.dumps({"config": config, "path": sys.path})
     read, write = os.pipe()
     code = f"from asgiserver.reload import serve_order; serve_order({read})"
     flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
-    process = subprocess.Popen([sys.executable, *flags, "-c", code], pass_fds=[read])
+    # Sockets that this process was started with are for that one to serve on.
+    fds = [read, *binds.descriptors(config)]
+    process = subprocess.Popen([sys.executable, *flags, "-c", code], pass_fds=fds)
     os.close(read)
     # A terminal sends SIGINT and SIGHUP to the group: the supervisor acts, this process waits.
     former = {sig: signal.signal(sig, signal.SIG_IGN) for sig in (signal.SIGINT, signal.SIGHUP)}
@@ -294,11 +298,13 @@ def run_apart(config: Config) -> int:
 
 def serve_order(descriptor: int) -> NoReturn:
     """What the process that run_apart() starts does."""
+    from . import systemd
     from .supervisor import Supervisor
 
     with os.fdopen(descriptor, "rb", closefd=False) as pipe:
         order = pickle.loads(pipe.read(int.from_bytes(pipe.read(8), "big")))
     sys.path[:] = order["path"]
+    systemd.claim_sockets()
     config: Config = order["config"]
     config.configure_logging()
     sys.exit(Supervisor(config, lifeline=descriptor).run())

@@ -28,13 +28,18 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from types import FrameType
-from typing import Any, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
-from . import handover, js, tls
-from .config import STARTUP_FAILURE, Config, StartupError, address_text
+from . import binds, handover, js, systemd, tls
+from .binds import address_text
+from .config import STARTUP_FAILURE, Config, StartupError
 from .lifespan import Lifespan
 from .logs import LOG_LEVELS, AccessLog, paint
 from .reload import has_loaded, run_apart
+
+if TYPE_CHECKING:
+    from .stats.reporter import Reporter
+    from .stats.service import StatsThread
 
 logger = logging.getLogger("asgiserver.error")
 access_logger = logging.getLogger("asgiserver.access")
@@ -120,6 +125,8 @@ class Server:
             where threads or tasks refuse to end.
     """
 
+    supervised: ClassVar[bool] = False
+
     def __init__(self, config: Config) -> None:
         self.config = config
         self.started = False
@@ -137,8 +144,13 @@ class Server:
         self._changed: asyncio.Event | None = None
         self._captured: list[int] = []
         self._first_signal = float("-inf")
-        self._unlink: tuple[str, int] | None = None
+        self._unlink: list[tuple[str, int]] = []
+        self._notifier = systemd.Notifier()
+        self._ping_timer: asyncio.TimerHandle | None = None
         self.loads: tuple[mmap.mmap, int] | None = None
+        self.record: memoryview | None = None
+        self._stats: StatsThread | None = None
+        self._reporter: Reporter | None = None
         self._certificates: tls.Certificates | None = None
 
     # -- stopping from outside ------------------------------------------------------------------
@@ -252,8 +264,11 @@ class Server:
             StartupError: something keeps the server from starting.
         """
         config = self.config
+        if self.owns_process and sockets is None:
+            self._notifier = systemd.Notifier.take()
         bound = list(sockets) if sockets is not None else self._bind()
         self.servers = [Listening(sock) for sock in bound]
+        self._begin_stats()
         if config.tls is not None:
             assert self._loop is not None
             self._certificates = tls.Certificates(config.tls, self._loop)
@@ -276,20 +291,44 @@ class Server:
                 ) from None
         if self.owns_process:
             # What exists now lives as long as the process: the collector need not look at it. And
-            # what Node's start has left behind goes now, not in some request's time: some 5 MB.
+            # what starting has left behind goes now, not in some request's time: some 5 MB of
+            # Node's, and pages of libraries that only starting has touched.
             if self.js is not None and config.js:
                 self.js.collect()
             gc.collect()
             gc.freeze()
+            from ._core import release_idle_pages
+
+            release_idle_pages()
         if self._certificates is not None:
             self._certificates.watch(config.ssl_reload_interval)
         self.started = True
+        if self._stats is not None:
+            self._stats.show("ready")
         self.announce()
 
     def announce(self) -> None:
-        """Logs where the server can be reached."""
-        log_addresses(self.config, [sock for server in self.servers for sock in server.sockets])
+        """Logs where the server can be reached, and tells the service manager."""
+        log_addresses(self.config, self._listening())
+        if self._stats is not None:
+            self._stats.port.announce()
         handover.accept()
+        self._notifier.ready(self._status())
+        self._ping()
+
+    def _listening(self) -> list[socket.socket]:
+        return [sock for server in self.servers for sock in server.sockets]
+
+    def _status(self) -> str:
+        return "Serving on " + ", ".join(binds.addresses(self._listening(), self.config.is_ssl))
+
+    def _ping(self) -> None:
+        """Pings the service manager whenever that is due: as long as the loop turns."""
+        self._notifier.ping(healthy=True)
+        if self._notifier.ping_at != systemd.NEVER:
+            assert self._loop is not None
+            left = self._notifier.ping_at - time.monotonic()
+            self._ping_timer = self._loop.call_later(max(left, 0), self._ping)
 
     async def main_loop(self) -> None:
         """Returns when should_exit is set; calls callback_notify every timeout_notify seconds."""
@@ -310,8 +349,13 @@ class Server:
         """Stops listening, lets requests finish, runs lifespan shutdown, closes the context."""
         limit = self.config.timeout_graceful_shutdown
         deadline = None if limit is None else time.monotonic() + limit
+        self._notifier.stopping()
+        if self._ping_timer is not None:
+            self._ping_timer.cancel()
         if self._certificates is not None:
             self._certificates.stop()
+        if self._stats is not None:
+            self._stats.show("draining")
         if self.core is not None:
             logger.info("Shutting down")
             self.core.stop_listening()
@@ -328,6 +372,7 @@ class Server:
                     left = max(deadline - time.monotonic(), _SHUTDOWN_LEAST)
                 await self._unless_forced(self.lifespan.shutdown(), left)
             await self.lifespan.cancel()
+        self._end_stats()
         if self.js is not None:
             self.state.pop("js", None)
             self.js.close()
@@ -381,7 +426,9 @@ class Server:
 
     def _reload_certificates(self) -> None:
         if self._certificates is not None:
+            self._notifier.reloading("Reading the certificates again")
             self._certificates.reload()
+            self._notifier.ready(self._status())
 
     def _raise_captured(self) -> None:
         """Signals that stopped the server take their ordinary effect, now that it has stopped."""
@@ -427,6 +474,7 @@ class Server:
             "access_log": access_log(config),
             "error_log": log_error,
             "proxy_headers": config.proxy_headers,
+            "proxy_protocol": config.proxy_protocol,
             "forwarded_allow_ips": config.forwarded_allow_ips,
             "forwarded_header": config.forwarded_header,
             "debug": logger.isEnabledFor(logging.DEBUG),
@@ -437,6 +485,7 @@ class Server:
             "max_chunk_extra": config.limit_chunk_extensions,
             "limit_connections_per_client": config.limit_connections_per_client,
             "max_body_bytes": config.limit_body_bytes,
+            "limit_min_rate": config.limit_min_rate,
             "timeout_header": float(config.timeout_header),
             "timeout_body": float(config.timeout_body),
             "timeout_write": float(config.timeout_write),
@@ -448,21 +497,43 @@ class Server:
         }
         if self.loads is not None:
             settings["loads"], settings["load_index"] = self.loads
+        settings["stats"] = self.record
         loop: Any = self._loop
         # The core copies the context it is made in for each request.
         context = contextvars.Context() if config.reset_contextvars else contextvars.copy_context()
         return context.run(_core.Server, loop, config.loaded_app, settings)
 
+    def _begin_stats(self) -> None:
+        if self.config.stats is None:
+            return
+        from .stats.reporter import Reporter
+
+        if self.record is None and not self.supervised:
+            from .stats.service import StatsThread
+
+            self._stats = StatsThread(self.config)
+            self.record = self._stats.record
+        if self.record is not None:
+            assert self._loop is not None
+            self._reporter = Reporter(self.record, self._loop)
+            self._reporter.start()
+
+    def _end_stats(self) -> None:
+        if self._reporter is not None:
+            self._reporter.stop()
+        if self._stats is not None:
+            self._stats.stop()
+            self._stats = None
+
     def _bind(self) -> list[socket.socket]:
         sockets = self.config.bind_sockets()
-        if self.config.uds is not None:
-            self._unlink = (self.config.uds, os.stat(self.config.uds).st_ino)
+        self._unlink = binds.socket_files(self.config)
         return sockets
 
     def _unlink_socket(self) -> None:
-        unlink, self._unlink = self._unlink, None
-        if unlink is not None:
-            unlink_unix_socket(*unlink)
+        unlink, self._unlink = self._unlink, []
+        for path, inode in unlink:
+            unlink_unix_socket(path, inode)
 
     async def _unless_stopped(self, awaitable: Awaitable[None]) -> bool:
         """Awaits, unless should_exit is set first: then cancels it. Whether it has ended."""
@@ -515,16 +586,8 @@ def _our_running_loop() -> asyncio.AbstractEventLoop:
 
 def log_addresses(config: Config, sockets: list[socket.socket]) -> None:
     """One line per listening socket, as uvicorn words it."""
-    for sock in sockets:
-        address = sock.getsockname()
-        if config.uds is not None:
-            where, color = f"unix socket {config.uds}", f"unix socket {paint(config.uds, '1')}"
-        elif isinstance(address, tuple):
-            where = f"{'https' if config.is_ssl else 'http'}://{address_text(address)}"
-            color = paint(where, "1")
-        else:
-            where = f"socket {address_text(address)}"
-            color = f"socket {paint(address_text(address), '1')}"
+    for where in binds.addresses(sockets, config.is_ssl):
+        color = paint(where, "1")
         logger.info(
             f"casgi running on {where} (Press CTRL+C to quit)",
             extra={"color_message": f"casgi running on {color} (Press CTRL+C to quit)"},

@@ -24,7 +24,6 @@ child not yet reaped.
 
 from __future__ import annotations
 
-import enum
 import gc
 import logging
 import os
@@ -35,16 +34,20 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from . import handover, js, tls
+from . import binds, handover, js, systemd, tls
+from ._core import release_idle_pages
 from .config import STARTUP_FAILURE, Config, StartupError
 from .logs import paint
 from .reload import Watcher, forget_bytecode
 from .server import SAME_SIGNAL, flush_output, log_addresses, unlink_unix_socket
-from .vitals import DUMP_SIGNAL, Pulses, Watchdog, resident_bytes, sleeps
-from .worker import FAILED, LIMIT, READY, worker_main
+from .slots import Slot, State, Worker
+from .vitals import DUMP_SIGNAL, Pulses, Watchdog, ending, resident_bytes, sleeps
+from .worker import FAILED, LIMIT, READY, Shared, worker_main
+
+if TYPE_CHECKING:
+    from .stats.service import StatsProcess
 
 logger = logging.getLogger("asgiserver.error")
 
@@ -58,8 +61,6 @@ SIGNALS = (
     signal.SIGCHLD,
 )
 
-BACK_OFF = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
-"""Seconds before a slot's next start, by the number of failures in a row."""
 NEVER = float("inf")
 SETTLED = 10.0
 """Seconds of service after which a worker's death is no longer counted as one in a row."""
@@ -73,67 +74,6 @@ CHECKUP_AT_MOST = 1.25
 """Seconds between two looks at the workers' health; less where the patience is short."""
 RELOAD_GRACE = 2.0
 """Seconds that requests of the old code have after a reload."""
-
-
-class State(enum.Enum):
-    STARTING = enum.auto()
-    READY = enum.auto()
-    DRAINING = enum.auto()
-
-
-@dataclass(eq=False)
-class Worker:
-    """A child process.
-
-    Attributes:
-        pid: its process id.
-        channel: our end of its channel, -1 when closed.
-        generation: the rolling restart it belongs to.
-        escalation: signals that are still to be sent to it, with their times, the next one last.
-        failure: what it said about a failed start.
-        retiring: it gets a successor.
-        line: its line of the pulses' page and of the table of connections.
-        stacks: descriptor of the file that its threads' stacks are written to.
-        watchdog: what was seen of its pulse, where that matters.
-        dump_due: when its threads' stacks are to be read.
-    """
-
-    pid: int
-    channel: int
-    generation: int
-    state: State = State.STARTING
-    ready_at: float = 0.0
-    escalation: list[tuple[float, int]] = field(default_factory=list)
-    failure: bytes | None = None
-    retiring: bool = False
-    line: int | None = None
-    stacks: int = -1
-    watchdog: Watchdog | None = None
-    dump_due: float | None = None
-
-
-@dataclass(eq=False)
-class Slot:
-    """A place for one worker.
-
-    Attributes:
-        current: who serves (or starts, where nobody served before).
-        successor: who starts in order to take over from current.
-        failures: quick deaths and failed starts in a row.
-        not_before: when the next start is due.
-    """
-
-    current: Worker | None = None
-    successor: Worker | None = None
-    failures: int = 0
-    not_before: float = 0.0
-
-    def back_off(self) -> float:
-        """Counts a failure and says how long to wait after it."""
-        delay = BACK_OFF[min(self.failures, len(BACK_OFF) - 1)]
-        self.failures += 1
-        self.not_before = time.monotonic() + delay
-        return delay
 
 
 class Supervisor:
@@ -159,6 +99,7 @@ class Supervisor:
         self._workers: dict[int, Worker] = {}
         self._generation = 0
         self._complete = False
+        self._rolling = False
         self._stopping = False
         self._forced = False
         self._stop_signal_at = float("-inf")
@@ -166,8 +107,11 @@ class Supervisor:
         self._selector: selectors.BaseSelector = selectors.PollSelector()
         self._signal_pipe = (-1, -1)
         self._lifeline = (-1, -1)
-        self._unlink: tuple[str, int] | None = None
+        self._unlink: list[tuple[str, int]] = []
+        self._notifier = systemd.Notifier()
         self._pulses = Pulses()
+        self._stats: StatsProcess | None = None
+        self._crashes = self._blocked = 0
         self._checkup_at = NEVER
         self._handover: handover.Handover | None = None
         self._watcher: Watcher | None = None
@@ -195,12 +139,16 @@ class Supervisor:
         try:
             if self.config.watched is not None:
                 self._start_watcher()
+            if self._stats is not None:
+                self._stats.start(self._fork, self._lifeline[0], self._sockets)
             self._loop()
         finally:
             self._kill_all()
             if self._watcher is not None:
                 self._watcher.stop()
             self._close_sockets()
+            if self._stats is not None:
+                self._stats.stop()
             self._release_signals(former)
             self._selector.close()
             for fd in self._lifeline:
@@ -221,12 +169,12 @@ class Supervisor:
             os.getpid(),
             extra={"color_message": f"Started parent process [{paint('%d', '36')}]"},
         )
+        self._notifier = systemd.Notifier.take()
         if self._given is not None:
             self._sockets = list(self._given)
         else:
             self._sockets = self.config.bind_sockets()
-            if self.config.uds is not None:
-                self._unlink = (self.config.uds, os.stat(self.config.uds).st_ino)
+            self._unlink = binds.socket_files(self.config)
         from . import loop  # noqa: F401  (loads the extension: once, for all workers)
 
         try:
@@ -238,6 +186,10 @@ class Supervisor:
                 tls.make_context(self.config.tls)
             if self.config.preload:
                 self.config.load()
+            if self.config.stats is not None:
+                from .stats.service import StatsProcess
+
+                self._stats = StatsProcess(self.config, self._pulses)
         except StartupError:
             self._close_sockets()
             raise
@@ -249,6 +201,8 @@ class Supervisor:
         # The children's collections would otherwise touch, and so copy, the shared objects.
         gc.collect()
         gc.freeze()
+        # What the dynamic linker has read of the libraries; nothing runs here any more but waiting.
+        release_idle_pages()
         self._lifeline = os.pipe()
 
     def _take_signals(self) -> tuple[int, dict[int, Any]]:
@@ -278,6 +232,9 @@ class Supervisor:
                 self._reload_if_due()
                 self._check_up()
                 self._start_due()
+                self._notifier.ping(self._is_healthy())
+            if self._stats is not None:
+                self._show(self._stats)
             if self._stopping and not self._workers:
                 return
             for key, _ in self._selector.select(self._timeout()):
@@ -292,7 +249,7 @@ class Supervisor:
         if not self._stopping:
             due += [slot.not_before for slot in self._slots if self._wants_start(slot)]
             due += [w.dump_due for w in self._workers.values() if w.dump_due is not None]
-            due.append(self._checkup_at)
+            due += [self._checkup_at, self._notifier.ping_at]
             if self._reload_due is not None:
                 due.append(self._reload_due)
         earliest = min(due, default=NEVER)
@@ -309,6 +266,8 @@ class Supervisor:
             elif number == signal.SIGHUP and not self._stopping:
                 logger.info("Received SIGHUP: replacing the workers one by one")
                 self._generation += 1
+                self._notifier.reloading("Replacing the workers")
+                self._rolling = True
             elif number == signal.SIGTTIN and not self._stopping:
                 self._slots.append(Slot())
                 logger.info("Received SIGTTIN: %d workers", len(self._slots))
@@ -335,6 +294,7 @@ class Supervisor:
     def _stop(self, code: int) -> None:
         self._stopping = True
         self._exit_code = code
+        self._notifier.stopping()
         self._close_sockets()
         for worker in self._workers.values():
             self._drain(worker)
@@ -377,6 +337,7 @@ class Supervisor:
         line = self._pulses.take()
         pulse = None if line is None else self._pulses.buffer(line)
         loads = None if line is None else (self._pulses.loads, line)
+        record = None if self._stats is None else self._stats.record(line)
 
         def become_worker() -> NoReturn:
             os.close(read)
@@ -386,7 +347,10 @@ class Supervisor:
             signal.signal(signal.SIGHUP, _no_action)
             # SIGQUIT's default would leave a core file behind.
             signal.signal(signal.SIGQUIT, _exit_at_once)
-            worker_main(self.config, self._sockets, write, self._lifeline[0], loads, pulse, stacks)
+            if self._stats is not None:
+                self._stats.close_in_worker()
+            shared = Shared(loads, pulse, stacks, record)
+            worker_main(self.config, self._sockets, write, self._lifeline[0], shared)
 
         try:
             pid = self._fork(become_worker)
@@ -542,9 +506,28 @@ class Supervisor:
         ):
             self._complete = True
             log_addresses(self.config, self._sockets)
-            handover.accept()
+            if self._stats is not None:
+                self._stats.port.announce()
+            if handover.accept():
+                self._notifier.begin()  # The older process tells the service manager the rest.
+            else:
+                self._notifier.ready(self._status())
+        current = [slot.current for slot in self._slots]
+        if self._rolling and all(
+            w is not None and w.generation == self._generation for w in current
+        ):
+            self._rolling = False
+            self._notifier.ready(self._status())
+
+    def _status(self) -> str:
+        where = ", ".join(binds.addresses(self._sockets, self.config.is_ssl))
+        return f"Serving on {where} with {len(self._slots)} worker(s)"
 
     # -- health ---------------------------------------------------------------------------------
+
+    def _is_healthy(self) -> bool:
+        """Whether anybody answers: the service manager is to see to it otherwise."""
+        return any(w.state is State.READY and not w.blocked for w in self._workers.values())
 
     def _needs_checkups(self) -> bool:
         config = self.config
@@ -599,13 +582,30 @@ class Supervisor:
                     blocked,
                 )
                 self._signal(worker, DUMP_SIGNAL)
+                worker.blocked = True
                 worker.dump_due = now + DUMP_TIME
 
     def _on_stacks(self, worker: Worker) -> None:
         worker.dump_due = None
         worker.retiring = True
+        self._blocked += 1
         text = os.pread(worker.stacks, 1 << 20, 0).decode("utf-8", "replace").rstrip()
         logger.error("Stacks of worker [%d], the latest call first:\n%s", worker.pid, text)
+
+    def _show(self, stats: StatsProcess) -> None:
+        state = "draining" if self._stopping else "ready" if self._complete else "starting"
+        slots = {w: i for i, s in enumerate(self._slots, 1) for w in (s.current, s.successor) if w}
+        stats.show(
+            state,
+            len(self._slots),
+            [
+                (w.line, w.pid, w.state.name.lower(), slots.get(w, 0), int(w.since * 1e6))
+                for w in self._workers.values()
+                if w.line is not None
+            ],
+            self._crashes,
+            self._blocked,
+        )
 
     # -- handing over ---------------------------------------------------------------------------
 
@@ -616,10 +616,12 @@ class Supervisor:
         logger.info("Received SIGUSR2: starting a process to take over")
         flush_output()
         try:
-            self._handover = handover.Handover(self._sockets)
+            stats = () if self._stats is None else self._stats.port.sockets
+            self._handover = handover.Handover(self._sockets, self._notifier.environment(), stats)
         except OSError as error:
             logger.error("It cannot be started: %s", error)
             return
+        self._notifier.reloading("Starting another process to take over")
         self._selector.register(self._handover.pipe, selectors.EVENT_READ, self._on_handover)
 
     def _on_handover(self) -> None:
@@ -631,11 +633,15 @@ class Supervisor:
             logger.info(
                 "Process [%d] has taken over: workers finish their requests", taken.process.pid
             )
-            self._unlink = None  # The socket file is the new process's.
+            self._notifier.handed_over(taken.process.pid, self._status())
+            self._unlink = []  # The socket files are the new process's.
+            if self._stats is not None:
+                self._stats.port.hand_over()
             if not self._stopping:
                 self._stop(0)
         elif not self._stopping:
             logger.error("The process to take over has ended: going on without")
+            self._notifier.ready(self._status())
 
     # -- ends -----------------------------------------------------------------------------------
 
@@ -647,6 +653,8 @@ class Supervisor:
                 pid, status = worker.pid, 0
             if pid:
                 self._on_death(worker, os.waitstatus_to_exitcode(status))
+        if self._stats is not None:
+            self._stats.revive(self._fork, self._lifeline[0], self._sockets)
 
     def _on_death(self, worker: Worker, code: int) -> None:
         while worker.channel >= 0:  # Its last words; the pipe ends as the process has.
@@ -679,6 +687,7 @@ class Supervisor:
             return
         if time.monotonic() - worker.ready_at > SETTLED or (code == 0 and worker.retiring):
             slot.failures = 0
+        self._crashes += 1
         delay = slot.back_off()
         when = f"in {delay:g} s" if delay else "now"
         logger.error("Worker [%d] %s: replacing it %s", worker.pid, ending(code), when)
@@ -698,6 +707,8 @@ class Supervisor:
             return
         delay = slot.back_off()
         logger.error("%s\nA worker could not start: trying again in %g s", text, delay)
+        if self._rolling:
+            self._notifier.ready("A worker could not start; those of before serve")
 
     def _drain(self, worker: Worker) -> None:
         if worker.state is State.DRAINING:
@@ -731,9 +742,9 @@ class Supervisor:
     def _close_sockets(self) -> None:
         for sock in self._sockets:
             sock.close()
-        unlink, self._unlink = self._unlink, None
-        if unlink is not None:
-            unlink_unix_socket(*unlink)
+        unlink, self._unlink = self._unlink, []
+        for path, inode in unlink:
+            unlink_unix_socket(path, inode)
 
     @staticmethod
     def _readable(fd: int) -> bool:
@@ -758,13 +769,3 @@ def _no_action(number: int, frame: object) -> None:
 
 def _exit_at_once(number: int, frame: object) -> None:
     os._exit(1)
-
-
-def ending(code: int) -> str:
-    """How a process ended, in words, from its exit code (negative: a signal)."""
-    if code < 0:
-        try:
-            return f"was killed by {signal.Signals(-code).name}"
-        except ValueError:
-            return f"was killed by signal {-code}"
-    return f"exited with code {code}"

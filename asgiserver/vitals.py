@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """How a supervisor sees that its workers are well, without asking them.
 
-Every worker's event loop writes its pulse to a line of a shared page (core/loop/pulse.h): no
-thread, no message, and no GIL, so a worker whose GIL is busy is not taken for a dead one. Resident
-memory is read from /proc.
+Every worker's event loop writes its pulse to a line of shared memory (core/loop/pulse.h): no
+thread, no message, and no GIL, so a worker whose GIL is busy is not taken for a dead one. Behind
+the pulse the line has room for the worker's figures (stats.py). Resident memory is read from /proc.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ import os
 import signal
 import struct
 
-LINE = 64
-"""Bytes from one pulse to the next: a cache line, so that workers do not slow each other."""
+LINE = 4096
+"""Bytes from one pulse to the next: a page, which costs nothing until somebody writes to it."""
 LINES = 1024
+PULSE = 64
+"""Bytes of a line that are the pulse's: a cache line."""
 
 POLLING, RUNNING, WAITING = range(3)
 
@@ -31,7 +33,7 @@ ABSENT = b"\xff\xff\xff\xff"
 
 
 class Pulses:
-    """The shared page, and beside it the table of connections.
+    """The shared memory, and beside it the table of connections.
 
     Attributes:
         loads: how many connections each worker has, four bytes a line, for the workers themselves
@@ -49,7 +51,7 @@ class Pulses:
         if not self._free:
             return None
         line = self._free.pop()
-        self._memory[line * LINE : (line + 1) * LINE] = bytes(LINE)
+        self._memory[line * LINE : line * LINE + PULSE] = bytes(PULSE)
         return line
 
     def give_back(self, line: int | None) -> None:
@@ -59,8 +61,12 @@ class Pulses:
             self._free.append(line)
 
     def buffer(self, line: int) -> memoryview:
-        """The line itself, for the worker's loop."""
-        return memoryview(self._memory)[line * LINE : (line + 1) * LINE]
+        """The line's pulse, for the worker's loop."""
+        return memoryview(self._memory)[line * LINE : line * LINE + PULSE]
+
+    def record(self, line: int) -> memoryview:
+        """The rest of the line, for the worker's figures."""
+        return memoryview(self._memory)[line * LINE + PULSE : (line + 1) * LINE]
 
     def read(self, line: int) -> tuple[int, int]:
         """Count and state (POLLING, RUNNING, WAITING)."""
@@ -128,3 +134,13 @@ def resident_bytes(pid: int) -> int:
             return int(file.read().split()[1]) * _PAGE
     except (OSError, IndexError):
         return 0
+
+
+def ending(code: int) -> str:
+    """How a process ended, in words, from its exit code (negative: a signal)."""
+    if code < 0:
+        try:
+            return f"was killed by {signal.Signals(-code).name}"
+        except ValueError:
+            return f"was killed by signal {-code}"
+    return f"exited with code {code}"

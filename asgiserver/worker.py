@@ -24,8 +24,9 @@ import threading
 import traceback
 import weakref
 from collections.abc import Iterator
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
+from . import binds
 from .config import STARTUP_FAILURE, Config, StartupError
 from .server import Server, flush_output
 from .vitals import DUMP_SIGNAL
@@ -39,6 +40,22 @@ FAILED = b"F"
 _LONGEST_FAILURE = 32 * 1024
 
 
+class Shared(NamedTuple):
+    """What a worker shares with its supervisor.
+
+    Attributes:
+        loads: the table of connections that all workers share, and this one's entry; or None.
+        pulse: where the loop shows that it turns, or None.
+        stacks: descriptor of a file for the threads' stacks.
+        record: where its figures go, or None.
+    """
+
+    loads: tuple[mmap.mmap, int] | None
+    pulse: memoryview | None
+    stacks: int
+    record: memoryview | None
+
+
 class WorkerServer(Server):
     """A Server under a supervisor.
 
@@ -46,26 +63,19 @@ class WorkerServer(Server):
         config: the settings.
         channel: descriptor to write messages to.
         lifeline: descriptor that ends when the supervisor does.
-        loads: the table of connections that all workers share, and this one's entry; or None.
-        pulse: where the loop shows that it turns, or None.
-        stacks: descriptor of a file for the threads' stacks.
+        shared: what both of them see.
     """
 
-    def __init__(
-        self,
-        config: Config,
-        channel: int,
-        lifeline: int,
-        loads: tuple[mmap.mmap, int] | None,
-        pulse: memoryview | None = None,
-        stacks: int = 2,
-    ) -> None:
+    supervised = True
+
+    def __init__(self, config: Config, channel: int, lifeline: int, shared: Shared) -> None:
         super().__init__(config)
-        self.loads = loads
+        self.loads = shared.loads
+        self.record = shared.record
         self._channel = channel
         self._lifeline = lifeline
-        self._pulse = pulse
-        self._stacks = stacks
+        self._pulse = shared.pulse
+        self._stacks = shared.stacks
         self.owns_process = True
 
     def serve_sockets(self, sockets: list[socket.socket]) -> int:
@@ -74,13 +84,23 @@ class WorkerServer(Server):
             runner.run(self._serve_and_clean_up(sockets))
         return STARTUP_FAILURE if self.startup_error is not None else 0
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        if self.config.reuse_port and sockets is not None:
+            sockets = binds.own_copies(sockets)
+        await super().startup(sockets=sockets)
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         loop: Any = self._loop
         assert loop is not None
         loop._set_pulse(self._pulse)
         # Written by a C signal handler: a blocked thread, or a held GIL, does not prevent it.
-        faulthandler.register(DUMP_SIGNAL, file=self._stacks, all_threads=True)
+        jsrt: Any = sys.modules.get("jsrt")
+        if jsrt is not None:
+            jsrt.dump_stacks_on(DUMP_SIGNAL, self._stacks)
+        faulthandler.register(
+            DUMP_SIGNAL, file=self._stacks, all_threads=True, chain=jsrt is not None
+        )
         loop.add_signal_handler(signal.SIGTERM, self._drain_on_signal)
         loop.add_signal_handler(signal.SIGQUIT, self._force_on_signal)
         loop.add_reader(self._lifeline, self._on_supervisor_gone)
@@ -130,9 +150,7 @@ def worker_main(
     sockets: list[socket.socket],
     channel: int,
     lifeline: int,
-    loads: tuple[mmap.mmap, int] | None,
-    pulse: memoryview | None,
-    stacks: int,
+    shared: Shared,
 ) -> NoReturn:
     """The whole life of a freshly forked worker. Never returns.
 
@@ -140,12 +158,12 @@ def worker_main(
         config: the settings; the application is imported here unless the supervisor has done so.
         sockets: the bound sockets shared by all workers.
         channel, lifeline: see the module's description.
-        loads, pulse, stacks: see WorkerServer.
+        shared: see there.
     """
     forget_parents_exit_handlers()
     code = 1
     try:
-        server = WorkerServer(config, channel, lifeline, loads, pulse, stacks)
+        server = WorkerServer(config, channel, lifeline, shared)
         code = server.serve_sockets(sockets)
     except SystemExit as error:
         code = exit_code(error)

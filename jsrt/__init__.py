@@ -11,7 +11,17 @@ Importing loads libnode and starts nothing: V8 boots with the first use of a `Co
 process may import jsrt and fork.
 """
 
-from ._jsrt import Context, JSFunction, JSObject, JSPromise, node_version, v8_version
+from ._jsrt import (
+    Context,
+    JSFunction,
+    JSObject,
+    JSPromise,
+    dump_stacks_on,
+    node_version,
+    statistics,
+    v8_version,
+)
+from .engine import JSEngine
 from .errors import (
     ContextClosed,
     ConversionError,
@@ -22,6 +32,7 @@ from .errors import (
     PendingPromiseError,
     Timeout,
 )
+from .tenants import Tenants
 
 Function = JSFunction
 """The name it had before there were other handles."""
@@ -33,13 +44,17 @@ __all__ = [
     "Error",
     "Function",
     "HeapLimit",
+    "JSEngine",
     "JSError",
     "JSFunction",
     "JSObject",
     "JSPromise",
     "JSSyntaxError",
     "PendingPromiseError",
+    "Tenants",
     "Timeout",
+    "dump_stacks_on",
     "node_version",
+    "statistics",
     "v8_version",
 ]

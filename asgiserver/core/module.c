@@ -7,6 +7,7 @@
  */
 #include "state.h"
 
+#include "base/image.h"
 #include "loop/handle.h"
 #include "loop/loop.h"
 
@@ -49,8 +50,20 @@ debug_counts(PyObject *module, PyObject *Py_UNUSED(ignored))
     return counts;
 }
 
+PyDoc_STRVAR(release_idle_pages_doc,
+             "release_idle_pages()\n--\n\n"
+             "Lets go of the pages of shared libraries that starting has touched.\n\n"
+             "Those that serving needs come back as they are used. Returns the bytes let go.");
+
+static PyObject *
+release_idle_pages(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    return PyLong_FromSize_t(asgi_image_release());
+}
+
 static PyMethodDef module_methods[] = {
     {"_debug_counts", debug_counts, METH_NOARGS, debug_counts_doc},
+    {"release_idle_pages", release_idle_pages, METH_NOARGS, release_idle_pages_doc},
     {NULL, NULL, 0, NULL},
 };
 

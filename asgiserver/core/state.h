@@ -25,6 +25,7 @@
     X(ready)        /* entries of the ready queues */                                       \
     X(readers)      /* reader and writer callbacks in place */                              \
     X(uv_handles)   /* the loops' own uv handles, until their close callback; no GIL */     \
+    X(transports)   /* StreamTransportObjects */                                            \
     X(uv_leaked)    /* uv_loop_t left allocated because another owner's handles lived on */ \
     X(connections)  /* accepted connections, until their close callback; no GIL */          \
     X(listeners)    /* listening sockets, until their close callback */                     \
@@ -45,6 +46,7 @@ enum {
     X(LoopType)                                                                                   \
     X(HandleType)                                                                                 \
     X(TimerHandleType)                                                                            \
+    X(StreamTransportType)                                                                        \
     X(asyncio_Handle)                                                                             \
     X(asyncio_TimerHandle)                                                                        \
     X(Future)                 /* asyncio.Future, called by create_future */                       \
@@ -52,10 +54,16 @@ enum {
     X(base_create_task)       /* BaseEventLoop.create_task, for all that is not the usual case */ \
     X(format_callback_source) /* asyncio.format_helpers */                                        \
     X(extract_stack)                                                                              \
-    X(format_handle) /* asyncio.base_events */                                                    \
-    X(logger)        /* asyncio.log.logger */                                                     \
-    X(getframe)      /* sys._getframe */                                                          \
-    X(set_wakeup_fd) /* signal.set_wakeup_fd */                                                   \
+    X(format_handle)    /* asyncio.base_events */                                                 \
+    X(base_events)      /* the module asyncio.base_events */                                      \
+    X(getframe)         /* sys._getframe */                                                       \
+    X(set_wakeup_fd)    /* signal.set_wakeup_fd */                                                \
+    X(BufferedProtocol) /* asyncio.protocols */                                                   \
+    X(FlowControlMixin) /* asyncio.transports._FlowControlMixin */                                \
+    X(TransportSocket)  /* asyncio.trsock */                                                      \
+    X(sendfile_native)  /* asyncio.constants._SendfileMode.TRY_NATIVE */                          \
+    X(tls_names)        /* tuple: see transport/tls_data.c */                                     \
+    X(minus_one)        /* -1, the hint of get_buffer() */                                        \
     X(empty_tuple)                                                                                \
     X(debug_kwnames) /* ("debug",) */                                                             \
     X(str_call_exception_handler)                                                                 \
@@ -68,6 +76,21 @@ enum {
     X(str_loop)                                                                                   \
     X(str_message)                                                                                \
     X(str_name)                                                                                   \
+    X(str_buffer_updated)                                                                         \
+    X(str_call_connection_lost)                                                                   \
+    X(str_cancelled)                                                                              \
+    X(str_connection_lost)                                                                        \
+    X(str_connection_made)                                                                        \
+    X(str_data_received)                                                                          \
+    X(str_eof_received)                                                                           \
+    X(str_get_buffer)                                                                             \
+    X(str_pause_writing)                                                                          \
+    X(str_peername)                                                                               \
+    X(str_resume_writing)                                                                         \
+    X(str_set_result)                                                                             \
+    X(str_socket)                                                                                 \
+    X(str_sockname)                                                                               \
+    X(str_start)                                                                                  \
     X(str_source_traceback)
 
 struct asgi_server_state; /* of asgi/server.h: what net/ and asgi/ keep */

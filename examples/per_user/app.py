@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -31,18 +30,17 @@ User = Annotated[str, FromPath(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
 
 
 class Scripts:
-    """The contexts of the users this worker served last; the one not used for longest goes first.
-
-    The scripts are files, so that every worker sees an upload; a file that changed since its
-    context was made makes a new one. The handlers are `async def` and never wait while they hold
-    a context: nothing can evict it under them.
-    """
+    """The users' scripts: files, so that every worker sees an upload, and the tenants they make."""
 
     def __init__(self, store: Path, size: int) -> None:
         self.store = store
-        self.size = size
-        self.live: OrderedDict[str, tuple[tuple[int, int], jsrt.Context]] = OrderedDict()
-        self.evicted = 0
+        self.tenants = jsrt.Tenants(
+            isolation="isolate",
+            max_tenants=size,
+            max_memory=size * HEAP_LIMIT,
+            heap_limit=HEAP_LIMIT,
+            timeout=TIMEOUT,
+        )
 
     def save(self, user: str, code: str) -> None:
         """Keeps a script that can be evaluated.
@@ -50,7 +48,7 @@ class Scripts:
         Raises:
             jsrt.JSError: it cannot, or a limit ended it; the user's old script stays.
         """
-        open_context(user, code).close()
+        self.tenants.check(code, filename=f"{user}.js")
         self.store.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=self.store, delete=False) as file:
             file.write(code)
@@ -62,53 +60,26 @@ class Scripts:
         Raises:
             FileNotFoundError: the user has none.
         """
-        self.drop(user)
+        self.tenants.drop(user)
         (self.store / f"{user}.js").unlink()
 
-    def get(self, user: str) -> jsrt.Context:
-        """The user's context, made if need be.
+    def run(self, user: str, value: Any) -> Any:
+        """Calls `main(value)` of the user's script.
 
         Raises:
             FileNotFoundError: the user has no script.
+            jsrt.JSError: it threw, or a limit ended it.
         """
-        path = self.store / f"{user}.js"
         try:
-            found = path.stat()
+            with open(self.store / f"{user}.js") as file:
+                version = os.fstat(file.fileno())
+                code = file.read()
         except FileNotFoundError:
-            self.drop(user)  # removed by way of another worker
+            self.tenants.drop(user)  # removed by way of another worker
             raise
-        stamp = (found.st_ino, found.st_mtime_ns)
-        if user in self.live and self.live[user][0] == stamp:
-            self.live.move_to_end(user)
-            return self.live[user][1]
-        self.drop(user)
-        context = open_context(user, path.read_text())
-        self.live[user] = (stamp, context)
-        while len(self.live) > self.size:
-            self.drop(next(iter(self.live)))
-            self.evicted += 1
-        return context
-
-    def drop(self, user: str) -> None:
-        """Closes the user's context, if there is one: its isolate and heap are freed."""
-        if (entry := self.live.pop(user, None)) is not None:
-            entry[1].close()
-
-    def close(self) -> None:
-        """Closes them all."""
-        for user in list(self.live):
-            self.drop(user)
-
-
-def open_context(user: str, code: str) -> jsrt.Context:
-    """A context that holds ECMAScript and the script, nothing to reach out with."""
-    context = jsrt.Context(profile="bare", heap_limit=HEAP_LIMIT, timeout=TIMEOUT)
-    try:
-        context.compile(code, filename=f"{user}.js")
-    except BaseException:
-        context.close()
-        raise
-    return context
+        # Another text makes the tenant anew; an upload of the same text shall do so too.
+        code += f"\n// {version.st_ino} {version.st_mtime_ns}"
+        return self.tenants.call(user, code, "main", [value])
 
 
 @asynccontextmanager
@@ -116,7 +87,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
     """Gives each worker its own scripts, as `request.state.scripts`."""
     scripts = Scripts(STORE, MAX_CONTEXTS)
     yield {"scripts": scripts}
-    scripts.close()
+    scripts.tenants.close()
 
 
 app = FastAPI(title="A script per user", lifespan=lifespan)
@@ -171,24 +142,19 @@ async def on_no_script(request: Request, error: FileNotFoundError) -> JSONRespon
 async def run(user: User, call: Call, request: Request) -> dict[str, Any]:
     """Calls `main(input)` of the user's script."""
     scripts: Scripts = request.state.scripts
-    context = scripts.get(user)
-    try:
-        return {"result": context.call("main", [call.input]), "worker": os.getpid()}
-    except (jsrt.HeapLimit, jsrt.Timeout):
-        scripts.drop(user)  # what the script left behind is not trusted: begin anew
-        raise
+    return {"result": scripts.run(user, call.input), "worker": os.getpid()}
 
 
 @app.get("/limits")
 async def limits(request: Request) -> dict[str, Any]:
     """What a user may use, and whose isolates live in the worker that answers."""
-    scripts: Scripts = request.state.scripts
+    tenants: jsrt.Tenants = request.state.scripts.tenants
     return {
         "script_bytes": MAX_SCRIPT,
         "heap_mb": HEAP_LIMIT,
         "timeout_s": TIMEOUT,
         "contexts": MAX_CONTEXTS,
-        "live": list(scripts.live),
-        "evicted": scripts.evicted,
+        "live": list(tenants),
+        "evicted": tenants.stats()["evicted"],
         "worker": os.getpid(),
     }

@@ -13,17 +13,26 @@
 
 #include "engine.h"
 #include "pool.h"
-
-typedef struct {
-    PyObject *code;     /* owned: str */
-    PyObject *filename; /* owned: str */
-} jsrt_source_t;
+#include "source.h"
+#include "to_js.h"
 
 typedef struct jsrt_context {
     PyObject_HEAD
     jsrt_state_t *state; /* borrowed from the module, of which this owns a reference */
     PyObject *weakrefs;
-    EngineObject *home; /* owned */
+    EngineObject *home; /* owned; a realm's is its parent's */
+    double timeout;     /* seconds, 0: none */
+
+    /* realm.c */
+    struct jsrt_context *parent; /* owned; NULL: not a realm */
+    jsv8_realm_t *realm;         /* owned or NULL */
+    unsigned realm_boot;         /* of the home engine that realm and applied belong to */
+    Py_ssize_t applied;          /* of the home engine, while another scope is current there */
+    unsigned long exposed_there; /* of the home engine: the same of what the context exposes */
+    int closed;                  /* a realm that was closed */
+
+    int homeless; /* every thread's calls run in engines of the pool (jsrt.JSEngine) */
+
     pthread_t home_thread;
     jsrt_source_t *sources; /* owned */
     Py_ssize_t source_count, source_capacity;
@@ -41,6 +50,10 @@ EngineObject *jsrt_context_enter_slowly(ContextObject *context);
  * make a future on for a promise that waits. Leaves the engine. */
 PyObject *jsrt_context_finish(ContextObject *context, EngineObject *engine, jsv8_status_t status,
                               jsv8_value_t *result, jsv8_error_t *error, PyObject *loop);
+/* Calls the function of that name with what args holds. loop: as above. Returns: new, or NULL with
+ * an exception. */
+PyObject *jsrt_context_call(ContextObject *context, PyObject *name, jsrt_args_t *args,
+                            jsv8_want_t want, PyObject *loop);
 /* The part of jsrt_context_finish before the leave. */
 PyObject *jsrt_context_result(ContextObject *context, EngineObject *engine, jsv8_status_t status,
                               jsv8_value_t *result, jsv8_error_t *error, PyObject *loop);
@@ -50,7 +63,7 @@ static inline EngineObject *
 jsrt_context_enter(ContextObject *context)
 {
     EngineObject *engine = context->home;
-    if (engine->ready && engine->applied == context->source_count
+    if (engine->ready && engine->scope == context && engine->applied == context->source_count
         && engine->exposed == context->exposed && pthread_equal(engine->thread, pthread_self())) {
         return jsrt_engine_enter(engine) < 0 ? NULL : engine;
     }
@@ -64,6 +77,33 @@ jsrt_context_put_gil_down(ContextObject *context, EngineObject *engine)
     if (engine != context->home) {
         engine->watch.released = PyEval_SaveThread();
     }
+}
+
+/* Around a call by name in an engine that was lent: the GIL stays where such calls have been shorter
+ * than putting it down is worth (the watchdog puts it down in one that is not). */
+static inline jsrt_gauge_t *
+jsrt_context_measure(ContextObject *context, EngineObject *engine, PyObject *name, uint64_t *began)
+{
+    enum { WORTH_NS = 50000 };
+    if (engine == context->home) {
+        return NULL;
+    }
+    jsrt_gauge_t *gauge = jsrt_pool_gauge(&context->pool, PyObject_Hash(name));
+    *began = jsrt_now();
+    if (gauge->ns == 0 || gauge->ns > WORTH_NS) {
+        engine->watch.released = PyEval_SaveThread();
+    }
+    return gauge;
+}
+
+/* A call that the system interrupted must not look like a long function: one sample doubles the
+ * estimate at most. */
+static inline void
+jsrt_context_measured(jsrt_gauge_t *gauge, uint64_t ns)
+{
+    double most = gauge->ns * 2 + 1000;
+    double sample = (double)ns < most || gauge->ns == 0 ? (double)ns : most;
+    gauge->ns = gauge->ns == 0 ? sample : gauge->ns * 0.5 + sample * 0.5;
 }
 
 #endif

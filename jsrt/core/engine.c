@@ -20,6 +20,8 @@
 #include "expose.h"
 #include "grave.h"
 #include "object.h"
+#include "source.h"
+#include "stats.h"
 #include "to_py.h"
 
 int jsrt_unusable;
@@ -301,6 +303,7 @@ boot(EngineObject *engine)
     engine->applied = 0;
     engine->exposed = 0;
     engine->unusual = 0;
+    engine->scope = NULL;
     engine->boot++;
     engine->previous = NULL;
     engine->next = state->engines;
@@ -326,12 +329,21 @@ jsrt_engine_discard(EngineObject *engine)
     }
     jsrt_state_t *state = engine->state;
     jsrt_bridge_stop(engine);
+    if (engine->scripts != NULL) {
+        if (!jsrt_unusable && !engine->condemned && jsrt_inside == 0 && is_mine(engine)
+            && !jsrt_watch_busy(&engine->watch)) {
+            jsrt_source_renew(engine);
+        }
+        jsrt_source_forget(engine);
+    }
     jsrt_watch_stop(&engine->watch);
+    jsrt_stats_keep(engine);
     jsrt_grave_t grave = {
         .isolate = engine->isolate,
         .loop = engine->loop,
         .tick = engine->tick,
         .loop_object = engine->pinned ? engine->loop_object : NULL,
+        .texts = engine->texts,
         .own_loop = engine->own_loop,
         .pinned = engine->pinned,
         .thread = engine->thread,
@@ -340,6 +352,7 @@ jsrt_engine_discard(EngineObject *engine)
         engine->loop_object = NULL;
     }
     engine->isolate = NULL;
+    engine->texts = NULL;
     engine->loop = NULL;
     engine->tick = NULL;
     engine->own_loop = engine->pinned = 0;

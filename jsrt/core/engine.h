@@ -25,6 +25,8 @@
 #include "state.h"
 #include "watch.h"
 
+struct jsrt_script;
+
 typedef struct jsrt_engine {
     PyObject_HEAD
     jsrt_state_t *state; /* borrowed from the module, of which this owns a reference */
@@ -44,14 +46,20 @@ typedef struct jsrt_engine {
     int open;        /* the innermost that runs is Python, called by JavaScript: expose.c */
     int nested;      /* entries from there that have not been left */
     int unusual;     /* JSRT_NESTED, JSRT_DROPPED: what a leave must look at */
-    struct jsrt_context *context; /* weak: cleared by its owner, NULL then */
-    unsigned long exposed;        /* the last of the context's exposures this isolate has */
-    pthread_t thread;             /* who entered last; of a pinned engine: its home */
-    unsigned boot;                /* how often it booted */
-    Py_ssize_t applied;           /* how many of the context's sources this isolate has run */
-    Py_ssize_t waiting;           /* threads that wait to enter */
-    uint64_t waiting_since;       /* the last time one of them got in, or the first began to wait */
-    int offered;                  /* they have waited long: whoever was inside lets them go first */
+    struct jsrt_context *context; /* weak: who made it; cleared by that one, NULL then */
+    struct jsrt_context *scope;   /* weak: whose global scope is current; NULL: see realm.c */
+    int transient;          /* that context may go before the isolate: nothing is kept for it */
+    unsigned long exposed;  /* the last of the scope's exposures this isolate has */
+    pthread_t thread;       /* who entered last; of a pinned engine: its home */
+    unsigned boot;          /* how often it booted */
+    Py_ssize_t applied;     /* how many of the scope's sources this isolate has run */
+    Py_ssize_t waiting;     /* threads that wait to enter */
+    uint64_t waiting_since; /* the last time one of them got in, or the first began to wait */
+    int offered;            /* they have waited long: whoever was inside lets them go first */
+    uint64_t looks;         /* entries of stats.c, which are no calls */
+    uint64_t past_calls;    /* of its calls those in state->past_calls */
+    struct jsrt_script *scripts;         /* owned list: source.c */
+    PyObject *texts;                     /* owned list, or NULL: what V8 reads where it lies */
     struct jsrt_engine *next, *previous; /* state->engines, while booted */
     jsrt_watch_t watch;
 
@@ -112,6 +120,13 @@ int jsrt_engine_process_start(jsrt_state_t *state);
 void jsrt_engine_exit(jsrt_state_t *state);
 /* Closes the engines pinned on an event loop that is about to close. */
 void jsrt_engine_loop_closing(jsrt_state_t *state, PyObject *loop_object);
+
+/* The context whose JavaScript runs, borrowed, or NULL: it is gone. */
+static inline struct jsrt_context *
+jsrt_engine_context(const EngineObject *engine)
+{
+    return engine->scope != NULL ? engine->scope : engine->context;
+}
 
 static inline int
 jsrt_engine_enter(EngineObject *engine)

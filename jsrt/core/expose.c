@@ -315,7 +315,7 @@ return_promise(EngineObject *engine, jsv8_frame_t *frame, PyObject *awaitable)
                                             "but no event loop is running");
         return -1;
     }
-    if (engine->context == NULL || jsrt_bridge_start(engine, loop) < 0) {
+    if (jsrt_engine_context(engine) == NULL || jsrt_bridge_start(engine, loop) < 0) {
         close_coroutine(awaitable);
         goto done;
     }
@@ -325,7 +325,7 @@ return_promise(EngineObject *engine, jsv8_frame_t *frame, PyObject *awaitable)
         goto done;
     }
     settler->vectorcall = settler_vectorcall;
-    settler->context = (ContextObject *)Py_NewRef(engine->context);
+    settler->context = (ContextObject *)Py_NewRef(jsrt_engine_context(engine));
     settler->engine = (EngineObject *)Py_NewRef(engine);
     settler->resolver = NULL;
     PyObject_GC_Track(settler);

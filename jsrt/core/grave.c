@@ -40,6 +40,9 @@ free_isolate(jsrt_grave_t *grave)
         }
     }
     Py_XDECREF(grave->loop_object);
+    if (loop_lives) {
+        Py_XDECREF(grave->texts);
+    }
 }
 
 /* Whether this thread may free the isolate now. */

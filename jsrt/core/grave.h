@@ -13,6 +13,7 @@ typedef struct jsrt_grave {
     uv_loop_t *loop;         /* owned where own_loop is set */
     uv_timer_t *tick;        /* owned */
     PyObject *loop_object;   /* owned or NULL: keeps a borrowed loop's memory */
+    PyObject *texts;         /* owned or NULL: sources that V8 reads */
     int own_loop, pinned;
     pthread_t thread;
     struct jsrt_grave *next;

@@ -8,10 +8,12 @@
 
 #include "dates.h"
 
+#include "dump.h"
 #include "error.h"
 #include "expose.h"
 #include "function.h"
 #include "object.h"
+#include "stats.h"
 #include "to_js.h"
 
 #ifndef JSRT_SHARE_DIR
@@ -22,11 +24,11 @@ static PyObject *
 debug_counts(PyObject *module, PyObject *unused)
 {
     jsrt_state_t *state = jsrt_state_of(module);
-    return Py_BuildValue("{s:n,s:n,s:n,s:n,s:n,s:n,s:n}", "contexts", state->context_count,
+    return Py_BuildValue("{s:n,s:n,s:n,s:n,s:n,s:n,s:n,s:n}", "contexts", state->context_count,
                          "handles", state->handle_count, "engines", state->engine_count, "isolates",
-                         (Py_ssize_t)jsv8_live_isolates(), "refs", (Py_ssize_t)jsv8_live_refs(),
-                         "hosted", (Py_ssize_t)jsv8_live_hosted(), "tasks",
-                         PySet_GET_SIZE(state->tasks));
+                         (Py_ssize_t)jsv8_live_isolates(), "realms", (Py_ssize_t)jsv8_live_realms(),
+                         "refs", (Py_ssize_t)jsv8_live_refs(), "hosted",
+                         (Py_ssize_t)jsv8_live_hosted(), "tasks", PySet_GET_SIZE(state->tasks));
 }
 
 static PyObject *
@@ -60,6 +62,14 @@ static PyMethodDef module_methods[] = {
     {"_loop_closing", loop_closing, METH_O,
      PyDoc_STR("_loop_closing($module, loop, /)\n--\n\n"
                "Frees the engines that live on an event loop which is about to close.")},
+    {"statistics", jsrt_stats, METH_NOARGS,
+     PyDoc_STR(
+         "statistics($module, /)\n--\n\n"
+         "calls into JavaScript so far and isolates, of the whole process; and, in bytes, the\n"
+         "heaps of this thread's isolates that no call is in: heap_used, heap_total, external.")},
+    {"dump_stacks_on", jsrt_dump_register, METH_VARARGS,
+     PyDoc_STR("dump_stacks_on($module, signum, fd, /)\n--\n\n"
+               "At this signal, write the JavaScript stacks of running calls to a descriptor.")},
     {"_start", start, METH_NOARGS,
      PyDoc_STR("_start($module, /)\n--\n\nStarts V8's threads now instead of at first use.")},
     {0},
@@ -210,6 +220,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->PendingPromiseError);
     Py_VISIT(state->kinds);
     Py_VISIT(state->get_running_loop);
+    Py_VISIT(state->code_store);
     return 0;
 }
 
@@ -236,6 +247,7 @@ module_clear(PyObject *module)
     Py_CLEAR(state->PendingPromiseError);
     Py_CLEAR(state->kinds);
     Py_CLEAR(state->get_running_loop);
+    Py_CLEAR(state->code_store);
     return 0;
 }
 

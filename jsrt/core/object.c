@@ -12,6 +12,7 @@
 
 #include "bridge.h"
 #include "promise.h"
+#include "realm.h"
 #include "to_js.h"
 
 /* ---- Life ------------------------------------------------------------------------------------- */
@@ -40,12 +41,13 @@ jsrt_object_new(PyTypeObject *type, ContextObject *context, EngineObject *engine
 static PyObject *
 handle_of(PyTypeObject *type, EngineObject *engine, jsv8_ref_t *ref)
 {
-    if (engine->context == NULL) {
+    ContextObject *context = jsrt_engine_context(engine);
+    if (context == NULL) {
         jsv8_ref_free(ref);
         PyErr_SetString(engine->state->ContextClosed, "the context is closed");
         return NULL;
     }
-    HandleObject *handle = jsrt_object_new(type, engine->context, engine);
+    HandleObject *handle = jsrt_object_new(type, context, engine);
     if (handle == NULL) {
         jsv8_ref_free(ref);
         return NULL;
@@ -130,14 +132,15 @@ static int
 is_gone(HandleObject *handle)
 {
     EngineObject *engine = handle->engine;
-    return handle->ref == NULL || engine->closed || engine->isolate == NULL
-           || engine->boot != handle->boot || (engine->condemned && !engine->nested);
+    return handle->ref == NULL || engine->closed || handle->context->closed
+           || engine->isolate == NULL || engine->boot != handle->boot
+           || (engine->condemned && !engine->nested);
 }
 
 static EngineObject *
 raise_gone(HandleObject *handle)
 {
-    int closed = handle->engine->closed || handle->context->home->closed;
+    int closed = handle->engine->closed || handle->context->home->closed || handle->context->closed;
     PyErr_SetString(handle->context->state->ContextClosed,
                     closed ? "the context of the object is closed"
                            : "the object is gone with the heap it was in: the heap limit was hit, "
@@ -158,6 +161,10 @@ jsrt_object_enter(HandleObject *handle)
     if (engine->boot != handle->boot) { /* while this thread waited for another */
         jsrt_engine_leave(engine);
         return raise_gone(handle);
+    }
+    if (engine->scope != handle->context && jsrt_realm_switch(handle->context, engine) < 0) {
+        jsrt_engine_leave(engine);
+        return NULL;
     }
     return engine;
 }

@@ -2,20 +2,37 @@
  *
  * pool.c: lends engines to threads (pool.h has the rules).
  *
- * Called by context.c for calls that come from another thread than the context's home.
+ * Called by context.c for calls that come from another thread than the context's home, and for
+ * every call of a context that is at home nowhere (jsrt.JSEngine).
  */
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
 #include "pool.h"
 
-#include "bell.h"
+#include <time.h>
 
-static jsrt_bell_t returned = JSRT_BELL_INIT; /* rung when a thread gives an engine back */
+enum { ROUND_NS = 100000000, SECOND_NS = 1000000000 };
+#define IDLE_LIMIT_NS 30000000000ull
+#define GRACE_NS 2000000ull /* invariant 2's moment */
+
+typedef struct jsrt_waiter {
+    EngineObject *engine; /* owned; written by who gives it, under the mutex and the GIL */
+    int called;           /* under the same: there may be an idle engine */
+    uint64_t since;
+    pthread_cond_t given;
+    struct jsrt_waiter *next;
+} jsrt_waiter_t;
+
+static pthread_mutex_t giving = PTHREAD_MUTEX_INITIALIZER;
 
 int
 jsrt_pool_init(jsrt_pool_t *pool, Py_ssize_t size)
 {
-    *pool = (jsrt_pool_t){.size = size};
+    *pool = (jsrt_pool_t){.size = size, .idle_limit = IDLE_LIMIT_NS};
+    pool->last = &pool->first;
     if (size > 0) {
-        pool->idle = PyMem_Calloc((size_t)size, sizeof(EngineObject *));
+        pool->idle = PyMem_Calloc((size_t)size, sizeof(jsrt_idle_t));
         if (pool->idle == NULL) {
             PyErr_NoMemory();
             return -1;
@@ -24,62 +41,246 @@ jsrt_pool_init(jsrt_pool_t *pool, Py_ssize_t size)
     return 0;
 }
 
+static EngineObject *
+take_idle(jsrt_pool_t *pool)
+{
+    jsrt_idle_t *last = &pool->idle[--pool->idle_count];
+    EngineObject *engine = last->engine;
+    last->engine = NULL;
+    return engine;
+}
+
+/* Until something is given, 100 ms at most. Returns 0, or -1 with what a signal handler raised. */
+static int
+wait_a_round(jsrt_waiter_t *waiter)
+{
+    Py_BEGIN_ALLOW_THREADS
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += ROUND_NS;
+    if (until.tv_nsec >= SECOND_NS) {
+        until.tv_sec++;
+        until.tv_nsec -= SECOND_NS;
+    }
+    pthread_mutex_lock(&giving);
+    while (waiter->engine == NULL && !waiter->called
+           && pthread_cond_clockwait(&waiter->given, &giving, CLOCK_MONOTONIC, &until) == 0) {}
+    waiter->called = 0;
+    pthread_mutex_unlock(&giving);
+    Py_END_ALLOW_THREADS
+    return PyErr_CheckSignals();
+}
+
+static void
+leave_queue(jsrt_pool_t *pool, jsrt_waiter_t *waiter)
+{
+    jsrt_waiter_t **link = &pool->first;
+    while (*link != waiter) {
+        link = &(*link)->next;
+    }
+    *link = waiter->next;
+    if (pool->last == &waiter->next) {
+        pool->last = link;
+    }
+}
+
+/* Tells the first in the queue that there is an idle engine. */
+static void
+call_first(jsrt_pool_t *pool)
+{
+    jsrt_waiter_t *first = pool->first;
+    if (first != NULL && pool->idle_count > 0) {
+        pthread_mutex_lock(&giving);
+        if (!first->called) {
+            first->called = 1;
+            pthread_cond_signal(&first->given);
+        }
+        pthread_mutex_unlock(&giving);
+    }
+}
+
+/* In the queue until an engine is given. Returns: new, or NULL. */
+static EngineObject *
+wait_for_one(jsrt_pool_t *pool, EngineObject *like)
+{
+    jsrt_waiter_t waiter = {.given = PTHREAD_COND_INITIALIZER, .since = jsrt_now()};
+    uint64_t patience = (uint64_t)(pool->patience * 1e9);
+    int code = 0;
+    *pool->last = &waiter;
+    pool->last = &waiter.next;
+    pool->waits++;
+    while (waiter.engine == NULL && code == 0) {
+        code = wait_a_round(&waiter);
+        if (waiter.engine != NULL || code < 0) {
+            break;
+        }
+        if (pool->first == &waiter && pool->idle_count > 0) {
+            leave_queue(pool, &waiter);
+            waiter.engine = take_idle(pool);
+            call_first(pool);
+            break;
+        }
+        if (like->closed) {
+            PyErr_SetString(like->state->ContextClosed, "the context is closed");
+            code = -1;
+        } else if (patience != 0 && jsrt_now() - waiter.since >= patience) {
+            char text[80];
+            snprintf(text, sizeof(text), "no isolate was free within %.6g s", pool->patience);
+            PyErr_SetString(like->state->Timeout, text);
+            code = -1;
+        }
+    }
+    pool->wait_ns += jsrt_now() - waiter.since;
+    if (waiter.engine == NULL) {
+        leave_queue(pool, &waiter);
+        call_first(pool);
+    } else if (code < 0) {
+        PyObject *type, *value, *traceback;
+        PyErr_Fetch(&type, &value, &traceback);
+        jsrt_pool_return(pool, waiter.engine); /* it is somebody else's turn */
+        PyErr_Restore(type, value, traceback);
+        waiter.engine = NULL;
+    }
+    pthread_cond_destroy(&waiter.given);
+    return waiter.engine;
+}
+
 EngineObject *
 jsrt_pool_borrow(jsrt_pool_t *pool, EngineObject *like)
 {
-    while (pool->idle_count == 0) {
-        if (like->closed) {
-            PyErr_SetString(like->state->ContextClosed, "the context is closed");
-            return NULL;
-        }
-        if (pool->made < pool->size) {
-            EngineObject *engine =
-                jsrt_engine_new(like->state, like->profile, like->heap_limit, like->timeout, 0);
-            if (engine != NULL) {
-                engine->context = like->context;
-                pool->made++;
-            }
-            return engine;
-        }
-        pool->waiting++;
-        int code = jsrt_bell_wait(&returned);
-        pool->waiting--;
-        if (code < 0) {
-            return NULL;
-        }
+    if (like->closed) {
+        PyErr_SetString(like->state->ContextClosed, "the context is closed");
+        return NULL;
     }
-    EngineObject *engine = pool->idle[--pool->idle_count];
-    pool->idle[pool->idle_count] = NULL;
-    return engine;
+    pool->calls++;
+    if (pool->idle_count > 0
+        && (pool->first == NULL || jsrt_now() - pool->first->since < GRACE_NS)) {
+        return take_idle(pool);
+    }
+    if (pool->made < pool->size) {
+        EngineObject *engine =
+            jsrt_engine_new(like->state, like->profile, like->heap_limit, like->timeout, 0);
+        if (engine != NULL) {
+            engine->context = like->context;
+            pool->made++;
+        }
+        return engine;
+    }
+    return wait_for_one(pool, like);
 }
 
 void
 jsrt_pool_return(jsrt_pool_t *pool, EngineObject *engine)
 {
-    pool->idle[pool->idle_count++] = engine;
-    if (pool->waiting > 0) {
-        jsrt_bell_ring(&returned);
+    jsrt_waiter_t *first = pool->first;
+    uint64_t now = jsrt_now();
+    if (first != NULL && now - first->since >= GRACE_NS) {
+        pool->first = first->next;
+        if (pool->first == NULL) {
+            pool->last = &pool->first;
+        }
+        /* Signalled under the mutex: the waiter's stack is there until it has the mutex. */
+        pthread_mutex_lock(&giving);
+        first->engine = engine;
+        pthread_cond_signal(&first->given);
+        pthread_mutex_unlock(&giving);
+        return;
     }
+    pool->idle[pool->idle_count++] = (jsrt_idle_t){engine, now};
+    if (first != NULL) {
+        call_first(pool);
+    } else if (pool->idle_count > 1) {
+        jsrt_pool_shrink(pool, pool->idle_limit);
+    }
+}
+
+Py_ssize_t
+jsrt_pool_shrink(jsrt_pool_t *pool, uint64_t ns)
+{
+    Py_ssize_t freed = 0;
+    uint64_t now = jsrt_now();
+    while (pool->idle_count > 0 && now - pool->idle[0].since >= ns) {
+        EngineObject *engine = pool->idle[0].engine;
+        pool->idle_count--;
+        memmove(pool->idle, pool->idle + 1, (size_t)pool->idle_count * sizeof(jsrt_idle_t));
+        pool->made--;
+        pool->shrunk++;
+        freed++;
+        PyObject *type, *value, *traceback;
+        PyErr_Fetch(&type, &value, &traceback);
+        jsrt_engine_close(engine);
+        Py_DECREF(engine);
+        PyErr_Restore(type, value, traceback);
+    }
+    return freed;
+}
+
+/* Adds up the heaps of the engines that are idle now. */
+static size_t
+heap_in_use(jsrt_pool_t *pool)
+{
+    size_t total = 0;
+    Py_ssize_t count = pool->idle_count;
+    EngineObject **engines = PyMem_Calloc((size_t)count + 1, sizeof(EngineObject *));
+    if (engines == NULL) {
+        return 0;
+    }
+    /* Entering may put the GIL down: the pool is another one then. */
+    for (Py_ssize_t i = 0; i < count; i++) {
+        engines[i] = (EngineObject *)Py_NewRef(pool->idle[i].engine);
+    }
+    for (Py_ssize_t i = 0; i < count; i++) {
+        EngineObject *engine = engines[i];
+        if (engine->isolate != NULL && !jsrt_watch_busy(&engine->watch)) {
+            if (jsrt_engine_enter(engine) == 0) {
+                jsv8_heap_stats_t stats = {0};
+                jsv8_heap_stats(engine->isolate, &stats);
+                jsrt_watch_regain(&engine->watch);
+                total += stats.heap_used + stats.external;
+                jsrt_engine_leave(engine);
+            } else {
+                PyErr_Clear();
+            }
+        }
+        Py_DECREF(engine);
+    }
+    PyMem_Free(engines);
+    return total;
+}
+
+PyObject *
+jsrt_pool_stats(jsrt_pool_t *pool)
+{
+    Py_ssize_t waiting = 0;
+    size_t heap = heap_in_use(pool);
+    for (jsrt_waiter_t *each = pool->first; each != NULL; each = each->next) {
+        waiting++;
+    }
+    return Py_BuildValue("{s:n,s:n,s:n,s:K,s:K,s:d,s:K,s:n}", "isolates", pool->made, "idle",
+                         pool->idle_count, "waiting", waiting, "calls",
+                         (unsigned long long)pool->calls, "waits", (unsigned long long)pool->waits,
+                         "wait_time", (double)pool->wait_ns / 1e9, "shrunk",
+                         (unsigned long long)pool->shrunk, "heap", (Py_ssize_t)heap);
 }
 
 void
 jsrt_pool_close(jsrt_pool_t *pool)
 {
     for (Py_ssize_t i = 0; i < pool->idle_count; i++) {
-        jsrt_engine_close(pool->idle[i]);
+        jsrt_engine_close(pool->idle[i].engine);
     }
 }
 
 void
 jsrt_pool_dispose(jsrt_pool_t *pool)
 {
-    EngineObject **idle = pool->idle;
+    jsrt_idle_t *idle = pool->idle;
     Py_ssize_t count = pool->idle_count;
     *pool = (jsrt_pool_t){0};
     for (Py_ssize_t i = 0; i < count; i++) {
-        jsrt_engine_close(idle[i]);
-        idle[i]->context = NULL;
-        Py_DECREF(idle[i]);
+        jsrt_engine_close(idle[i].engine);
+        idle[i].engine->context = NULL;
+        Py_DECREF(idle[i].engine);
     }
     PyMem_Free(idle);
 }
@@ -88,7 +289,7 @@ int
 jsrt_pool_traverse(jsrt_pool_t *pool, visitproc visit, void *arg)
 {
     for (Py_ssize_t i = 0; i < pool->idle_count; i++) {
-        Py_VISIT(pool->idle[i]);
+        Py_VISIT(pool->idle[i].engine);
     }
     return 0;
 }

@@ -44,10 +44,13 @@ typedef struct jsrt_state {
     PyObject *get_running_loop, *ensure_future;
     PyObject *tasks; /* expose.c: owned: a set of those that JavaScript waits for */
 
+    PyObject *code_store; /* source.c: owned: a jsrt.code_cache.Store; None: there is none */
+
     /* engine.c */
     struct jsrt_engine *engines; /* every booted engine, linked by next/previous */
     PyObject *share_dir;         /* str or None: where Node's own JS files were unpacked */
     int exiting;                 /* the exit hook ran: nothing boots any more */
+    uint64_t past_calls;         /* calls of engines while they had earlier isolates */
     Py_ssize_t context_count, handle_count, engine_count;
 
     /* Interned names, owned. */

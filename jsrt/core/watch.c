@@ -7,6 +7,8 @@
  */
 #include "watch.h"
 
+#include "dump.h"
+
 #include <pthread.h>
 #include <signal.h>
 #include <time.h>
@@ -151,9 +153,12 @@ watchdog(void *unused)
     pthread_mutex_lock(&dog.mutex);
     while (!dog.stop) {
         uint64_t now = jsrt_now();
-        int used = 0;
+        int used = 0, dump = jsrt_dump_wanted();
         for (jsrt_watch_t *watch = dog.watches; watch != NULL; watch = watch->next) {
             used |= look(watch, now);
+            if (dump && (atomic_load(&watch->sequence) & 1)) {
+                jsrt_dump_ask(watch->isolate);
+            }
         }
         idle = used ? 0 : idle + 1;
         if (idle <= IDLE_TICKS) {
@@ -168,6 +173,7 @@ watchdog(void *unused)
             continue;
         }
         pthread_cond_wait(&dog.changed, &dog.mutex);
+        jsrt_dump_wanted(); /* asked for while nothing ran */
         idle = 0;
     }
     pthread_mutex_unlock(&dog.mutex);
@@ -225,6 +231,17 @@ jsrt_watch_start(jsrt_watch_t *watch, jsv8_isolate_t *isolate, double timeout)
     }
     jsrt_watchdog_wake();
     return 0;
+}
+
+void
+jsrt_watch_limit(jsrt_watch_t *watch, double timeout)
+{
+    uint64_t ns = timeout > 0 ? (uint64_t)(timeout * 1e9) : 0;
+    if (watch->timeout != ns) { /* written under the GIL only */
+        pthread_mutex_lock(&dog.mutex);
+        watch->timeout = ns;
+        pthread_mutex_unlock(&dog.mutex);
+    }
 }
 
 void

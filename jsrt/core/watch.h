@@ -52,6 +52,8 @@ extern unsigned long jsrt_main_thread;
 /* Starts watching; starts the watchdog's thread when it is the first. */
 int jsrt_watch_start(jsrt_watch_t *watch, jsv8_isolate_t *isolate, double timeout);
 void jsrt_watch_stop(jsrt_watch_t *watch);
+/* Another time limit, in seconds, from the next call on (0: none). */
+void jsrt_watch_limit(jsrt_watch_t *watch, double timeout);
 void jsrt_watchdog_wake(void);
 /* Ends the thread. */
 void jsrt_watchdog_stop(void);

@@ -30,6 +30,8 @@ class Arguments
         if (__builtin_expect(count > kStackArguments, 0)) {
             many_ = static_cast<v8::Local<v8::Value> *>(calloc(count, sizeof(*many_)));
             at_ = many_;
+        } else {
+            at_ = reinterpret_cast<v8::Local<v8::Value> *>(few_); /* all are written before use */
         }
     }
     ~Arguments()
@@ -45,9 +47,9 @@ class Arguments
     } /* NULL: no memory */
 
   private:
-    v8::Local<v8::Value> few_[kStackArguments];
+    alignas(v8::Local<v8::Value>) char few_[kStackArguments * sizeof(v8::Local<v8::Value>)];
     v8::Local<v8::Value> *many_ = nullptr;
-    v8::Local<v8::Value> *at_ = few_;
+    v8::Local<v8::Value> *at_;
 };
 
 bool
@@ -172,6 +174,11 @@ call(jsv8_isolate *iso, Entry &entry, v8::Local<v8::Function> function,
         return fail(error, JSV8_NO_MEMORY, "out of memory");
     }
     for (size_t i = 0; i < argc; i++) {
+        if (argv[i].tag == JSV8_INT
+            && argv[i].u.integer == static_cast<int32_t>(argv[i].u.integer)) {
+            args[i] = v8::Integer::New(entry.v8(), static_cast<int32_t>(argv[i].u.integer));
+            continue;
+        }
         jsv8_status_t status = to_v8(iso, entry, &argv[i], &args[i], error);
         if (__builtin_expect(status != JSV8_OK, 0)) {
             return status;

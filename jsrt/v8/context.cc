@@ -56,15 +56,22 @@ named_source(v8::Isolate *v8, v8::Local<v8::String> source, const char *filename
 
 v8::MaybeLocal<v8::Script>
 compile_script(jsv8_isolate *iso, v8::Local<v8::Context> context, v8::Local<v8::String> source,
-               const char *filename)
+               const char *filename, v8::ScriptCompiler::CachedData *cached, bool *rejected)
 {
 #if V8_MAJOR_VERSION >= 12
     v8::ScriptOrigin origin(file_name(iso->v8, filename));
 #else
     v8::ScriptOrigin origin(iso->v8, file_name(iso->v8, filename));
 #endif
-    v8::ScriptCompiler::Source input(source, origin);
-    return v8::ScriptCompiler::Compile(context, &input);
+    v8::ScriptCompiler::Source input(source, origin, cached);
+    v8::MaybeLocal<v8::Script> script =
+        v8::ScriptCompiler::Compile(context, &input,
+                                    cached != nullptr ? v8::ScriptCompiler::kConsumeCodeCache
+                                                      : v8::ScriptCompiler::kNoCompileOptions);
+    if (rejected != nullptr) {
+        *rejected = cached != nullptr && cached->rejected;
+    }
+    return script;
 }
 
 bool

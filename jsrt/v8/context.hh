@@ -10,9 +10,11 @@
 namespace jsv8
 {
 
-/* The one place where source becomes a script (and where a code cache belongs). */
+/* The one place where source becomes a script. cached: given to V8, which takes or rejects it. */
 v8::MaybeLocal<v8::Script> compile_script(jsv8_isolate *iso, v8::Local<v8::Context> context,
-                                          v8::Local<v8::String> source, const char *filename);
+                                          v8::Local<v8::String> source, const char *filename,
+                                          v8::ScriptCompiler::CachedData *cached = nullptr,
+                                          bool *rejected = nullptr);
 
 /* Runs a piece of the shim's own source, whose value is a function, kept in out. false: it did
  * not (no memory; never because of what users did: it runs before them). */

@@ -64,10 +64,10 @@ struct Operations {
 };
 
 void
-forget_operations(jsv8_isolate *iso)
+forget_operations(RealmParts *parts)
 {
-    delete iso->operations;
-    iso->operations = nullptr;
+    delete parts->operations;
+    parts->operations = nullptr;
 }
 
 namespace

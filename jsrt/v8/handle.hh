@@ -10,7 +10,7 @@
 namespace jsv8
 {
 
-void forget_operations(jsv8_isolate *iso);
+void forget_operations(RealmParts *parts);
 
 }   // namespace jsv8
 #endif

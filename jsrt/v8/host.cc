@@ -36,9 +36,8 @@ struct Hosted {
 };
 
 struct Host {
-    v8::Global<v8::Private> key;            /* of functions and errors: External of the Hosted */
-    v8::Global<v8::Function> make_iterator; /* (call) => an iterator */
-    v8::Global<v8::Object> ended;           /* what call(0) returns at the end */
+    v8::Global<v8::Private> key;  /* of functions and errors: External of the Hosted */
+    v8::Global<v8::Object> ended; /* what call(0) of an iterator returns at the end */
     Hosted *live = nullptr, *dropped = nullptr; /* [any, under registry] */
 };
 
@@ -65,25 +64,25 @@ constexpr char kIteratorSource[] = R"js(((ended, iterator) => {
 bool
 prepare(jsv8_isolate *iso, v8::Local<v8::Context> context)
 {
-    if (iso->host != nullptr) {
+    v8::Isolate *v8 = iso->v8;
+    if (iso->host == nullptr) {
+        iso->host = new (std::nothrow) Host();
+        if (iso->host == nullptr) {
+            return false;
+        }
+        iso->host->key.Reset(v8, v8::Private::New(v8, literal(v8, "jsrt:host")));
+        iso->host->ended.Reset(v8, v8::Object::New(v8));
+    }
+    if (!iso->make_iterator.IsEmpty()) {
         return true;
     }
-    v8::Isolate *v8 = iso->v8;
     v8::Global<v8::Function> make;
-    v8::Local<v8::Object> ended = v8::Object::New(v8);
-    v8::Local<v8::Value> args[] = {ended, v8::Symbol::GetIterator(v8)}, made;
+    v8::Local<v8::Value> args[] = {strong(iso->host->ended), v8::Symbol::GetIterator(v8)}, made;
     if (!own_function(iso, context, kIteratorSource, &make)
         || !strong(make)->Call(context, v8::Undefined(v8), 2, args).ToLocal(&made)) {
         return false;
     }
-    auto *host = new (std::nothrow) Host();
-    if (host == nullptr) {
-        return false;
-    }
-    host->key.Reset(v8, v8::Private::New(v8, literal(v8, "jsrt:host")));
-    host->make_iterator.Reset(v8, made.As<v8::Function>());
-    host->ended.Reset(v8, ended);
-    iso->host = host;
+    iso->make_iterator.Reset(v8, made.As<v8::Function>());
     return true;
 }
 
@@ -228,7 +227,7 @@ on_native_call(const v8::FunctionCallbackInfo<v8::Value> &info)
         /* V8 would look for it at the next call or turn of a loop, some steps too late: any call
          * of JavaScript's makes it look now. */
         iso->v8->TerminateExecution();
-        (void)strong(iso->host->make_iterator)
+        (void)strong(iso->own_scope)
             ->Call(entry.context(), v8::Undefined(iso->v8), 0, nullptr)
             .IsEmpty();
     }
@@ -325,9 +324,7 @@ make_callback(jsv8_isolate *iso, Entry &entry, jsv8_callback_t *callback, v8::Lo
     *out = function;
     if (ok && callback->kind == JSV8_HOST_ITERATOR) {
         v8::Local<v8::Value> args[] = {function};
-        ok = strong(iso->host->make_iterator)
-                 ->Call(context, v8::Undefined(v8), 1, args)
-                 .ToLocal(out);
+        ok = strong(iso->make_iterator)->Call(context, v8::Undefined(v8), 1, args).ToLocal(out);
     } else if (ok && callback->name[0] != '\0'
                && v8::String::NewFromUtf8(v8, callback->name).ToLocal(&name)) {
         function->SetName(name);

@@ -12,13 +12,12 @@
 #include <algorithm>
 
 #include "context.hh"
-#include "handle.hh"
 #include "host.hh"
 #include "limit.hh"
-#include "names.hh"
 #include "node_env.hh"
 #include "platform.hh"
 #include "promise.hh"
+#include "realm.hh"
 
 namespace jsv8
 {
@@ -105,6 +104,7 @@ start_bare(jsv8_isolate *iso, jsv8_error_t *error)
         return fail(error, JSV8_NO_MEMORY, "V8 could not make a context");
     }
     iso->context.Reset(v8, context);
+    iso->main_context.Reset(v8, context);
     return JSV8_OK;
 }
 
@@ -227,7 +227,8 @@ jsv8_isolate_new(const jsv8_isolate_config_t *config, jsv8_isolate_t **out, jsv8
         if (status == JSV8_OK) {
             v8::HandleScope scope(iso->v8);
             v8::Context::Scope context_scope(strong(iso->context));
-            if (!keep_intrinsics(iso, strong(iso->context))) {
+            if (!keep_intrinsics(iso, strong(iso->context))
+                || (iso->env != nullptr && !prepare_sharing(iso))) {
                 status = fail(error, JSV8_NO_MEMORY, "V8 could not make a context");
             }
         }
@@ -276,22 +277,16 @@ jsv8_isolate_free(jsv8_isolate_t *iso)
                 stop_node(iso);
             }
             forget_refs(iso);
-            forget_names(iso);
-            forget_operations(iso);
             owned = forget_host(iso);
             iso->last_thrown.Reset();
             iso->ticks = nullptr;
             iso->ticks_store.reset();
             iso->tick_resource.Reset();
             iso->unwind.Reset();
-            iso->own_scope.Reset();
-            iso->intrinsic_eval.Reset();
-            iso->settle_pair.Reset();
-            iso->pack.Reset();
-            iso->pack_store.reset();
-            iso->object_prototype.Reset();
-            iso->array_prototype.Reset();
-            iso->context.Reset();
+            forget_profiler(iso);
+            iso->scripts.clear();
+            forget_realms(iso);
+            iso->main_context.Reset();
         }
     }
     if (iso->pinned) {

@@ -13,12 +13,18 @@
 #include <memory>
 #include <new>
 #include <unordered_map>
+#include <vector>
 
 #include "node.h"
 #include "uv.h"
 #include "v8.h"
 
 #include "jsv8.h"
+
+namespace v8
+{
+class CpuProfiler;
+}
 
 namespace jsv8
 {
@@ -55,6 +61,7 @@ struct Rejection; /* promise.cc */
 struct Settling {
     jsv8_settled_t on_settled;
     void *user;
+    jsv8_want_t want;
     v8::Global<v8::Promise> promise;
 };
 struct ErrorTexts; /* exception.hh */
@@ -62,11 +69,31 @@ struct Operations; /* handle.cc */
 struct Host;       /* host.cc */
 struct Names;      /* names.cc */
 
+/* What belongs to one global scope. An isolate has that of its current realm as its own fields;
+ * those of the others wait in their realms (realm.cc). */
+struct RealmParts {
+    v8::Global<v8::Context> context;
+    v8::Global<v8::Function> own_scope; /* context.cc: (eval, source) => eval(source) */
+    v8::Global<v8::Function> intrinsic_eval;
+    v8::Global<v8::Function> settle_pair; /* promise.cc: makes the two reactions */
+    v8::Global<v8::Value> object_prototype, array_prototype;
+
+    v8::Global<v8::Function> pack;                /* pack.cc */
+    std::shared_ptr<v8::BackingStore> pack_store; /* the tape's memory */
+    bool packing = false;                         /* a getter may lead back to it */
+    unsigned pack_misses = 0, pack_skip = 0;
+
+    v8::Global<v8::Function> make_iterator; /* host.cc: (call) => an iterator */
+
+    jsv8::Names *names = nullptr;           /* names.cc, owned */
+    jsv8::Operations *operations = nullptr; /* handle.cc, owned; NULL: not needed yet */
+};
+
 }   // namespace jsv8
 
-struct jsv8_isolate {
+struct jsv8_isolate : jsv8::RealmParts {
     v8::Isolate *v8 = nullptr;
-    v8::Global<v8::Context> context;
+    v8::Global<v8::Context> main_context; /* the first realm's; Node's environment is in it */
     jsv8_profile_t profile = JSV8_PROFILE_BARE;
 
     std::atomic<uint32_t> attention{0}; /* [any] */
@@ -113,20 +140,17 @@ struct jsv8_isolate {
     uint64_t last_settling = 0;
     jsv8::Rejection *rejections = nullptr; /* promise.cc, owned list */
 
-    v8::Global<v8::Function> own_scope; /* context.cc: (eval, source) => eval(source) */
-    v8::Global<v8::Function> intrinsic_eval;
-    v8::Global<v8::Function> settle_pair; /* promise.cc: makes the two reactions */
-    v8::Global<v8::Value> object_prototype, array_prototype;
+    jsv8_realm *realm = nullptr;       /* realm.cc: the current one; NULL: the first */
+    jsv8_realm *realms = nullptr;      /* realm.cc: all others, owned by who made them */
+    jsv8_realm *dead_realms = nullptr; /* realm.cc [any, under registry] */
+    jsv8::RealmParts first_parts;      /* of the first realm, while another one is current */
+    v8::Global<v8::Function> share;    /* realm.cc: gives a realm what Node's has */
 
-    v8::Global<v8::Function> pack;                /* pack.cc */
-    std::shared_ptr<v8::BackingStore> pack_store; /* the tape's memory */
-    bool packing = false;                         /* a getter may lead back to it */
-    unsigned pack_misses = 0, pack_skip = 0;
+    v8::CpuProfiler *profiler = nullptr;                /* profile.cc, owned */
+    std::vector<v8::Global<v8::UnboundScript>> scripts; /* code_cache.cc */
 
-    jsv8::Names *names = nullptr;           /* names.cc, owned */
-    jsv8::Operations *operations = nullptr; /* handle.cc, owned; NULL: not needed yet */
-    jsv8::Host *host = nullptr;             /* host.cc, owned; NULL: not needed yet */
-    v8::Global<v8::Value> last_thrown;      /* host.cc: jsv8_take_thrown */
+    jsv8::Host *host = nullptr;        /* host.cc, owned; NULL: not needed yet */
+    v8::Global<v8::Value> last_thrown; /* host.cc: jsv8_take_thrown */
     int converting = 0;    /* JavaScript may run while scratch or error_texts are being written */
     jsv8::Scratch scratch; /* the bytes of results */
     jsv8::ErrorTexts *error_texts = nullptr;     /* owned: texts of the caller's error */
@@ -137,6 +161,8 @@ struct jsv8_isolate {
 
 namespace jsv8
 {
+
+void forget_profiler(jsv8_isolate *iso); /* profile.cc: the isolate goes */
 
 /* The handle inside a strong Global, without making another: it lives as long as the Global. */
 template <class T>

@@ -36,6 +36,7 @@ typedef struct uv_loop_s uv_loop_t;
 typedef struct jsv8_isolate jsv8_isolate_t; /* opaque: defined in isolate.cc */
 typedef struct jsv8_ref jsv8_ref_t;         /* opaque: a persistent handle, ref.cc */
 typedef struct jsv8_frame jsv8_frame_t;     /* opaque: JavaScript calls the host, host.cc */
+typedef struct jsv8_realm jsv8_realm_t;     /* opaque: a further global scope, realm.cc */
 
 typedef enum {
     JSV8_OK = 0,
@@ -61,7 +62,7 @@ typedef enum {
     JSV8_BYTES,       /* u.text: in: becomes a Uint8Array; out: ArrayBuffer or any view */
     JSV8_BIGINT,      /* u.bigint: little-endian 64-bit words of the magnitude */
     JSV8_DATE,        /* u.number: milliseconds since the epoch, may be NaN */
-    JSV8_JSON_LATIN1, /* in only, u.text: JSON text to parse */
+    JSV8_JSON_LATIN1, /* in only, u.text: JSON text to parse; JSV8_CONVERSION if it is not */
     JSV8_JSON_UTF16,  /* in only */
     JSV8_WIRE,        /* u.text: a value in V8's serialization format (see wire.h) */
     JSV8_REF,         /* u.ref: in: borrowed; out: owned by the caller (jsv8_ref_free) */
@@ -191,12 +192,28 @@ void jsv8_terminate_cancel(jsv8_isolate_t *isolate);
  * not run JS. It is called at the latest during the next call. [any] */
 void jsv8_interrupt(jsv8_isolate_t *isolate, void (*callback)(jsv8_isolate_t *isolate, void *user),
                     void *user);
+/* In an interrupt: writes the JS stack of the running call as lines of text, as far as they fit.
+ * Returns the bytes written, 0 where no JS is running. */
+size_t jsv8_stack(jsv8_isolate_t *isolate, char *out, size_t capacity);
 
 typedef struct {
     size_t heap_used, heap_total, heap_limit, external, malloced, contexts;
+    size_t physical, executable, available, malloced_peak, detached_contexts;
 } jsv8_heap_stats_t;
 void jsv8_heap_stats(jsv8_isolate_t *isolate, jsv8_heap_stats_t *out); /* [home] */
-void jsv8_collect(jsv8_isolate_t *isolate); /* full GC: memory pressure notice. [home] */
+/* Collects garbage: all that can be found, or, not thorough, what one pass finds. [home] */
+void jsv8_collect(jsv8_isolate_t *isolate, int thorough);
+
+/* ---- profile.cc: files for Chrome DevTools -------------------------------------------------- */
+
+/* Takes the next piece. Returns 0, or -1: no more of it. Must not run JS. */
+typedef int (*jsv8_write_t)(void *user, const char *data, size_t size);
+/* JSV8_UNSUPPORTED: write has failed. [home] */
+jsv8_status_t jsv8_heap_snapshot(jsv8_isolate_t *isolate, jsv8_write_t write, void *user);
+/* Samples what runs every `interval` microseconds until the stop, which writes what was found.
+ * JSV8_UNSUPPORTED: started already; JSV8_NOT_FOUND: not started. [home] */
+jsv8_status_t jsv8_cpu_profile_start(jsv8_isolate_t *isolate, int interval);
+jsv8_status_t jsv8_cpu_profile_stop(jsv8_isolate_t *isolate, jsv8_write_t write, void *user);
 
 /* ---- context.cc: running code -------------------------------------------------------------- */
 
@@ -213,14 +230,51 @@ typedef enum {
     JSV8_RAW = 1,     /* the same, but a promise is not looked at: JSV8_REF */
     JSV8_DISCARD = 2, /* the value is not converted: JSV8_UNDEFINED */
     JSV8_HANDLE = 3,  /* every object as JSV8_REF */
-    JSV8_COPY = 4     /* plain data only: of a class instance its own properties, and
+    JSV8_COPY = 4,    /* plain data only: of a class instance its own properties, and
                            JSV8_CONVERSION for what has none */
+    JSV8_JSON = 5     /* as JSV8_SETTLE, but the value comes as its JSON text in UTF-8, JSV8_BYTES;
+                           the promise of JSV8_PENDING remembers */
 } jsv8_want_t;
 
 /* source: JSV8_LATIN1 or JSV8_UTF16. filename: UTF-8. */
 jsv8_status_t jsv8_run(jsv8_isolate_t *isolate, const jsv8_value_t *source, const char *filename,
                        jsv8_scope_t scope, jsv8_want_t want, jsv8_value_t *result,
                        jsv8_error_t *error);
+
+/* ---- realm.cc: further global scopes in an isolate ------------------------------------------ */
+
+/* A global scope with intrinsics of its own. In a bare isolate it shares nothing with others; in
+ * Node's, the web APIs (and with them the first realm's intrinsics) are those of the first. [home] */
+jsv8_status_t jsv8_realm_new(jsv8_isolate_t *isolate, jsv8_realm_t **out, jsv8_error_t *error);
+/* From now on code runs, and names are found, in this realm; NULL: the first. A ref brings its own.
+ * Does nothing inside a call. [home] */
+void jsv8_realm_use(jsv8_isolate_t *isolate, jsv8_realm_t *realm);
+void jsv8_realm_free(jsv8_realm_t *realm); /* [any]: released at the next entry, NULL ok */
+size_t jsv8_live_realms(void);             /* for leak tests. [any] */
+
+/* ---- code_cache.cc: source that is compiled once ------------------------------------------- */
+
+typedef struct {
+    const void *cache; /* in: what jsv8_code_cache made of this very source, or NULL. Trusted:
+                          V8 checks its version and flags, but neither the bytes nor the source */
+    size_t size;
+    int lasting;   /* in: the source's memory stays until jsv8_isolate_free returns: no copy */
+    int keep;      /* in: the script will be wanted for jsv8_code_cache */
+    int accepted;  /* out: V8 took it */
+    size_t script; /* out: for jsv8_code_cache, as long as the isolate lives; 0: there is none */
+} jsv8_code_t;
+
+/* Runs source as a global script and discards its value. */
+jsv8_status_t jsv8_run_code(jsv8_isolate_t *isolate, const jsv8_value_t *source,
+                            const char *filename, jsv8_code_t *code, jsv8_error_t *error);
+/* The code cache of a script, with what has been compiled lazily so far, in the isolate's buffer.
+ * JSV8_NOT_FOUND: no such script. [home] */
+jsv8_status_t jsv8_code_cache(jsv8_isolate_t *isolate, size_t script, const void **data,
+                              size_t *size);
+/* Forgets the script, which may then be collected. [home] */
+void jsv8_code_forget(jsv8_isolate_t *isolate, size_t script);
+/* What a cache depends on besides the source: V8's version, flags and the processor. [any] */
+uint32_t jsv8_code_version(void);
 
 /* ---- call.cc ------------------------------------------------------------------------------- */
 

@@ -22,6 +22,7 @@
 
 #include "node_env.hh"
 #include "promise.hh"
+#include "realm.hh"
 
 namespace jsv8
 {
@@ -196,6 +197,7 @@ attend(jsv8_isolate *iso)
     uint32_t bits = iso->attention.load(std::memory_order_acquire);
     if (bits & kDeadRefs) {
         release_dead_refs(iso);
+        release_dead_realms(iso);
     }
     if (bits & kInterrupt) {
         run_interrupts(iso);
@@ -418,11 +420,21 @@ jsv8_heap_stats(jsv8_isolate_t *iso, jsv8_heap_stats_t *out)
     out->external = iso->buffers->held();
     out->malloced = figures.malloced_memory();
     out->contexts = figures.number_of_native_contexts();
+    out->physical = figures.total_physical_size();
+    out->executable = figures.total_heap_size_executable();
+    out->available = figures.total_available_size();
+    out->malloced_peak = figures.peak_malloced_memory();
+    out->detached_contexts = figures.number_of_detached_contexts();
 }
 
 void
-jsv8_collect(jsv8_isolate_t *iso)
+jsv8_collect(jsv8_isolate_t *iso, int thorough)
 {
     Entry entry(iso);
-    iso->v8->LowMemoryNotification();
+    if (thorough) {
+        iso->v8->LowMemoryNotification();
+        return;
+    }
+    iso->v8->MemoryPressureNotification(v8::MemoryPressureLevel::kCritical);
+    iso->v8->MemoryPressureNotification(v8::MemoryPressureLevel::kNone);
 }

@@ -155,10 +155,10 @@ find_named(jsv8_isolate *iso, v8::Local<v8::Context> context, const char *text, 
 }
 
 void
-forget_names(jsv8_isolate *iso)
+forget_names(RealmParts *parts)
 {
-    delete iso->names;
-    iso->names = nullptr;
+    delete parts->names;
+    parts->names = nullptr;
 }
 
 }   // namespace jsv8

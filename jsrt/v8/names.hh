@@ -16,7 +16,7 @@ namespace jsv8
 bool find_named(jsv8_isolate *iso, v8::Local<v8::Context> context, const char *name, size_t length,
                 v8::Local<v8::Value> *function, v8::Local<v8::Value> *receiver);
 /* Before the isolate's context goes. */
-void forget_names(jsv8_isolate *iso);
+void forget_names(RealmParts *parts);
 
 }   // namespace jsv8
 #endif

@@ -186,6 +186,7 @@ start_node(jsv8_isolate *iso, jsv8_error_t *error)
         return fail(error, JSV8_UNSUPPORTED, "Node could not make a context");
     }
     iso->context.Reset(v8, context);
+    iso->main_context.Reset(v8, context);
     v8::Context::Scope context_scope(context);
     v8::TryCatch caught(v8);
     iso->node_data = node::CreateIsolateData(v8, iso->loop, platform(), nullptr);
@@ -234,7 +235,7 @@ stop_node(jsv8_isolate *iso)
 {
     v8::HandleScope scope(iso->v8);
     if (iso->env != nullptr) {
-        v8::Context::Scope context_scope(strong(iso->context));
+        v8::Context::Scope context_scope(strong(iso->main_context));
         node::FreeEnvironment(iso->env);
         iso->env = nullptr;
     }
@@ -251,7 +252,7 @@ unwind_node(jsv8_isolate *iso)
         v8::HandleScope scope(iso->v8);
         v8::TryCatch swallow(iso->v8);
         (void)strong(iso->unwind)
-            ->Call(strong(iso->context), v8::Undefined(iso->v8), 0, nullptr)
+            ->Call(strong(iso->main_context), v8::Undefined(iso->v8), 0, nullptr)
             .IsEmpty();
     }
 }
@@ -269,6 +270,7 @@ drain_node(jsv8_isolate *iso)
         }
     }
     v8::HandleScope scope(iso->v8);
+    v8::Context::Scope context_scope(strong(iso->main_context)); /* Node asks whose it is */
     /* Closing it runs ticks, microtasks and what Node does with rejections. */
     node::CallbackScope ticking(iso->v8, strong(iso->tick_resource), {0, 0});
 }
@@ -298,7 +300,7 @@ pass(jsv8_isolate *iso)
     v8::Isolate *v8 = iso->v8;
     v8::Isolate::Scope isolate_scope(v8);
     v8::HandleScope scope(v8);
-    v8::Context::Scope context_scope(strong(iso->context));
+    v8::Context::Scope context_scope(strong(iso->main_context));
     uv_run(iso->loop, UV_RUN_NOWAIT);
     platform()->FlushForegroundTasks(v8);
     drain_now(iso);
@@ -376,7 +378,7 @@ jsv8_turn(jsv8_isolate_t *iso, int wait)
     if (iso->attention.load() & kStop) {
         v8::Isolate::Scope isolate_scope(iso->v8);
         v8::HandleScope scope(iso->v8);
-        v8::Context::Scope context_scope(strong(iso->context));
+        v8::Context::Scope context_scope(strong(iso->main_context));
         end_stop(iso);
     }
     return alive && !(iso->attention.load() & kCondemned);

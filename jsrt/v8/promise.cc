@@ -72,12 +72,12 @@ take_over(jsv8_isolate *iso, v8::Local<v8::Context> context, v8::Local<v8::Promi
 
 /* A promise after the drain. */
 jsv8_status_t
-settled(jsv8_isolate *iso, Entry &entry, v8::Local<v8::Promise> promise, jsv8_value_t *result,
-        jsv8_error_t *error)
+settled(jsv8_isolate *iso, Entry &entry, v8::Local<v8::Promise> promise, jsv8_want_t want,
+        jsv8_value_t *result, jsv8_error_t *error)
 {
     switch (promise->State()) {
     case v8::Promise::kFulfilled:
-        return from_v8(iso, entry, promise->Result(), JSV8_SETTLE, result, error);
+        return from_v8(iso, entry, promise->Result(), want, result, error);
     case v8::Promise::kRejected: {
         v8::Local<v8::Value> thrown = promise->Result();
         describe(iso, entry.context(), thrown, v8::Exception::CreateMessage(iso->v8, thrown),
@@ -91,6 +91,7 @@ settled(jsv8_isolate *iso, Entry &entry, v8::Local<v8::Promise> promise, jsv8_va
     if (result->u.ref == nullptr) {
         return fail(error, JSV8_NO_MEMORY, "out of memory");
     }
+    result->u.ref->want = want;
     result->tag = JSV8_REF;
     return JSV8_PENDING;
 }
@@ -119,7 +120,7 @@ tell(jsv8_isolate *iso, const Settling &settling, v8::Local<v8::Value> value, bo
     result.tag = JSV8_UNDEFINED;
     clear_error(&error);
     if (ok) {
-        status = from_v8(iso, entry, value, JSV8_SETTLE, &result, &error);
+        status = from_v8(iso, entry, value, settling.want, &result, &error);
     } else {
         describe(iso, entry.context(), value, v8::Exception::CreateMessage(iso->v8, value), nullptr,
                  iso->error_texts, &error);
@@ -181,7 +182,7 @@ deliver(jsv8_isolate *iso, Entry &entry, v8::Local<v8::Value> value, jsv8_want_t
         jsv8_value_t *result, jsv8_error_t *error)
 {
     /* The commonest result first: each question to V8 is a call. */
-    if (value->IsInt32() && want != JSV8_DISCARD) {
+    if (value->IsInt32() && want < JSV8_DISCARD) {
         result->u.integer = value.As<v8::Int32>()->Value();
         drain(iso, entry);
         if (entry.stopped()) {
@@ -198,8 +199,8 @@ deliver(jsv8_isolate *iso, Entry &entry, v8::Local<v8::Value> value, jsv8_want_t
     if (entry.stopped()) {
         return fail(error, entry.stop_status(), "");
     }
-    if (promise && want == JSV8_SETTLE) {
-        return settled(iso, entry, value.As<v8::Promise>(), result, error);
+    if (promise && (want == JSV8_SETTLE || want == JSV8_JSON)) {
+        return settled(iso, entry, value.As<v8::Promise>(), want, result, error);
     }
     return from_v8(iso, entry, value, want, result, error);
 }
@@ -288,7 +289,7 @@ jsv8_promise_result(jsv8_ref_t *ref, jsv8_value_t *result, jsv8_error_t *error)
     if (entry.stopped()) {
         return fail(error, entry.stop_status(), "");
     }
-    return deliver(iso, entry, v8::Local<v8::Value>::New(iso->v8, ref->value), JSV8_SETTLE, result,
+    return deliver(iso, entry, v8::Local<v8::Value>::New(iso->v8, ref->value), ref->want, result,
                    error);
 }
 
@@ -328,8 +329,8 @@ jsv8_promise_then(jsv8_ref_t *ref, jsv8_settled_t on_settled, void *user)
     if (!ok) {
         return entry.stopped() ? entry.stop_status() : JSV8_NO_MEMORY;
     }
-    iso->settling.emplace(
-        id, Settling{on_settled, user, v8::Global<v8::Promise>(v8, value.As<v8::Promise>())});
+    iso->settling.emplace(id, Settling{on_settled, user, ref->want,
+                                       v8::Global<v8::Promise>(v8, value.As<v8::Promise>())});
     /* A promise that is settled already: its reaction waits in the queue. */
     drain(iso, entry);
     return JSV8_OK;

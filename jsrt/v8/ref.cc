@@ -29,6 +29,7 @@ make_ref(jsv8_isolate *iso, v8::Local<v8::Value> value)
     ref->value.Reset(iso->v8, value);
     ref->callable = value->IsFunction();
     ref->promise = value->IsPromise();
+    ref->want = JSV8_SETTLE;
     Registry guard;
     ref->next = iso->refs;
     if (ref->next != nullptr) {

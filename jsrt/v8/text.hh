@@ -32,6 +32,16 @@ write_utf16(v8::Isolate *v8, v8::Local<v8::String> text, uint16_t *to, int lengt
 #endif
 }
 
+inline size_t
+utf8_length(v8::Isolate *v8, v8::Local<v8::String> text)
+{
+#if JSV8_STRING_V2
+    return text->Utf8LengthV2(v8);
+#else
+    return static_cast<size_t>(text->Utf8Length(v8));
+#endif
+}
+
 /* The most bytes write_utf8 may write: 3 for each 16-bit unit. */
 inline size_t
 utf8_bound(v8::Local<v8::String> text)

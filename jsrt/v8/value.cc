@@ -48,6 +48,7 @@
 #include <vector>
 
 #include "host.hh"
+#include "json.hh"
 #include "limit.hh"
 #include "pack.hh"
 #include "text.hh"
@@ -151,18 +152,6 @@ read_wire(jsv8_isolate *iso, Entry &entry, const jsv8_value_t *in, v8::Local<v8:
         return JSV8_OK;
     }
     status = caught_status(iso, entry, caught, error);
-    return status == JSV8_EXCEPTION ? JSV8_CONVERSION : status;
-}
-
-jsv8_status_t
-read_json(jsv8_isolate *iso, Entry &entry, v8::Local<v8::String> text, v8::Local<v8::Value> *out,
-          jsv8_error_t *error)
-{
-    v8::TryCatch caught(iso->v8);
-    if (v8::JSON::Parse(entry.context(), text).ToLocal(out)) {
-        return JSV8_OK;
-    }
-    jsv8_status_t status = caught_status(iso, entry, caught, error);
     return status == JSV8_EXCEPTION ? JSV8_CONVERSION : status;
 }
 
@@ -290,7 +279,7 @@ to_v8(jsv8_isolate *iso, Entry &entry, const jsv8_value_t *in, v8::Local<v8::Val
         *out = text;
         return JSV8_OK;
     }
-    return read_json(iso, entry, text, out, error);
+    return json_to_v8(iso, entry, text, out, error);
 }
 
 /* ---- out ----------------------------------------------------------------------------------- */
@@ -645,6 +634,9 @@ from_v8(jsv8_isolate *iso, Entry &entry, v8::Local<v8::Value> value, jsv8_want_t
     }
     if (__builtin_expect(want == JSV8_HANDLE && value->IsObject(), 0)) {
         return give_ref(iso, entry.context(), value, out, error);
+    }
+    if (__builtin_expect(want == JSV8_JSON, 0)) {
+        return json_from_v8(iso, entry, value, out, error);
     }
     int done = direct_from_v8(iso, value, out);
     if (__builtin_expect(done == 1, 1)) {

@@ -26,6 +26,7 @@ NESTED = [
     for n in range(1000)
 ]
 MEGABYTE = "x" * (1 << 20)
+BODY = json.dumps(NESTED[:125]).encode()  # some 10 KB
 
 PEER = r"""
 import json, sys, time
@@ -108,6 +109,10 @@ def main() -> None:
 
     ctx = jsrt.Context(profile=options.profile, code=SOURCE)
     add, same = ctx.function("add"), ctx.function("id")
+
+    def by_python() -> bytes:
+        return json.dumps(ctx.call("id", [json.loads(BODY)])).encode()
+
     peer = Peer(options.peer_python) if options.peer_python else None
     ours: dict[str, Callable[[], float]] = {
         "raw V8 call": lambda: add._raw_ns(20_000),
@@ -116,6 +121,8 @@ def main() -> None:
         "dict of 10 keys, both ways": lambda: timed(lambda: same(RECORD), 2000),
         "1,000 rows, both ways": lambda: timed(lambda: same(NESTED), 3),
         "1 MB str, both ways": lambda: timed(lambda: same(MEGABYTE), 5),
+        "10 KB JSON by Python's json": lambda: timed(by_python, 50),
+        "10 KB JSON by call_json": lambda: timed(lambda: ctx.call_json("id", BODY), 50),
     }
     theirs = {
         "call('add', [1, 2])": "add",
@@ -144,6 +151,8 @@ def main() -> None:
         print(line)
     raw = best["raw V8 call"]
     print(f"\nheld / raw: {best['f(1, 2), held'] / raw:.2f}")
+    by_json = best["10 KB JSON by call_json"] / best["10 KB JSON by Python's json"]
+    print(f"call_json / (json.loads, call, json.dumps): {by_json:.2f}")
     result = {
         "v8": jsrt.v8_version,
         "profile": options.profile,

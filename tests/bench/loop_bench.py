@@ -238,7 +238,9 @@ def main() -> None:
     options = parser.parse_args()
     loops = factories()
     only = set(options.only.split(",")) - {""}
-    print(f"{'ns of CPU per operation':24}" + "".join(f"{name:>10}" for name in loops))
+    others = [name for name in loops if name != "casgi"]
+    head = "".join(f"{name:>10}" for name in loops) + "".join(f"  /{name:8}" for name in others)
+    print(f"{'ns of CPU per operation':24}{head}")
     for bench, count in BENCHES:
         if only and bench.__name__ not in only:
             continue
@@ -247,7 +249,9 @@ def main() -> None:
         for _ in range(options.rounds):
             for name, factory in loops.items():
                 best[name] = min(best[name], measure(factory, bench, n))
-        print(f"{bench.__name__:24}" + "".join(f"{best[name]:10.0f}" for name in loops))
+        cells = "".join(f"{best[name]:10.0f}" for name in loops)
+        cells += "".join(f"  {best['casgi'] / best[name]:9.2f}" for name in others)
+        print(f"{bench.__name__:24}{cells}", flush=True)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -135,7 +136,7 @@ class Casgi:
 @contextlib.contextmanager
 def casgi(*arguments: str, **options) -> Iterator[Casgi]:
     """A Casgi on a free port, killed with its whole session at the end."""
-    if not {"--uds", "--fd", "--port"} & set(arguments) and "command" not in options:
+    if not {"--uds", "--fd", "--port", "--bind"} & set(arguments) and "command" not in options:
         arguments = (*arguments, "--port", "0")
     server = Casgi(*arguments, **options)
     try:
@@ -146,6 +147,29 @@ def casgi(*arguments: str, **options) -> Iterator[Casgi]:
             os.killpg(server.pid, signal.SIGKILL)
         server.process.wait(10)
         server.close_log()
+
+
+ACTIVATE = shutil.which("systemd-socket-activate")
+_PASSED_ON = (
+    "PATH",
+    "PYTHONMALLOC",
+    "PYTHONSAFEPATH",
+    "LD_PRELOAD",
+    "ASAN_OPTIONS",
+    "UBSAN_OPTIONS",
+)
+
+
+def activate(listen: list[str], *options: str) -> tuple[str, ...]:
+    """The beginning of a command: what listens on these addresses, says so, and runs the rest with
+    the sockets at the first connection, in an environment that is empty but for what we put in."""
+    assert ACTIVATE is not None
+    path = os.pathsep.join(p for p in (os.environ.get("PYTHONPATH"), str(HERE.parents[1])) if p)
+    variables = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    variables["PYTHONPATH"] = path
+    flags = [f"--listen={each}" for each in listen]
+    flags += [f"--setenv={name}={value}" for name, value in variables.items()]
+    return (ACTIVATE, *flags, *options)
 
 
 class Load:

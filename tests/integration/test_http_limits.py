@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import Any
 
@@ -348,3 +349,40 @@ def test_bad_config(config: dict[str, Any]) -> None:
             server.listen(3)
     finally:
         loop.close()
+
+
+def test_body_below_the_least_rate() -> None:
+    """A byte now and then does not renew the deadline; bytes enough do."""
+    settings = {"timeout_body": 1.0, "limit_min_rate": 20}
+    with serve(echo, **settings) as server, server.connect() as peer:
+        peer.send(post(b"x" * 1000)[:-1000])
+        for _ in range(12):  # 20 bytes within a second are asked for.
+            peer.send(b"x" * 40)
+            time.sleep(0.12)
+        with contextlib.suppress(OSError):
+            for _ in range(50):
+                peer.send(b"x")
+                time.sleep(0.12)
+            pytest.fail("still open")
+    with serve(echo, timeout_body=1.0) as server, server.connect() as peer:
+        peer.send(post(b"x" * 10)[:-10])
+        for _ in range(10):
+            time.sleep(0.12)
+            peer.send(b"x")
+        assert peer.response().body == b"x" * 10
+
+
+def test_answer_taken_below_the_least_rate() -> None:
+    """A few bytes now and then are no progress, and what is left for them is thrown away."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await reply(send, b"x" * 20_000_000)
+
+    settings = {"timeout_write": 0.3, "limit_min_rate": 1 << 20}
+    with serve(app, **settings) as server, server.connect(receive_buffer=4096) as peer:
+        peer.send(get())
+        server.until(lambda: server.core.total_requests == 1)
+        with pytest.raises(ConnectionResetError):
+            while peer.sock.recv(500):
+                time.sleep(0.02)
+        assert server.connections() == 0

@@ -65,6 +65,27 @@ class TestBlockedLoop:
             assert "in sit_in_a_thread" in stacks, "every thread's"
             assert server.stop() == 0
 
+    def test_the_javascript_stack_is_logged_too(self, tmp_path):
+        (tmp_path / "loop.js").write_text(
+            "function around(end) {\n  while (Date.now() < end) {}\n}\n"
+            "function start(ms) {\n  return around(Date.now() + ms);\n}\n"
+        )
+        (tmp_path / "js_loop.py").write_text(
+            "async def app(scope, receive, send):\n"
+            "    if scope['type'] != 'http': return\n"
+            "    scope['state']['js'].call('start', [2000])\n"
+            "    await send({'type': 'http.response.start', 'status': 204})\n"
+            "    await send({'type': 'http.response.body'})\n"
+        )
+        arguments = ("js_loop:app", *self.OPTIONS, "--js", "loop.js", "--js-timeout", "60000")
+        with casgi(*arguments, cwd=tmp_path) as server:
+            assert server.get().status_code == 204
+            server.wait_for("Stacks of worker")
+            server.wait_for('File "loop.js", line 5 in start')
+            stacks = server.log[server.log.index("Stacks of worker") :]
+            assert 'File "loop.js", line 2 in around' in stacks
+            assert 'js_loop.py", line 3 in app' in stacks
+
     def test_one_that_never_comes_back_is_killed(self):
         options = (*self.OPTIONS, "--timeout-graceful-shutdown", "0")
         with casgi(*APPS, *options) as server:

@@ -367,11 +367,12 @@ class TestBytes:
     def test_a_client_that_does_not_read_holds_the_application(self, authority, files):
         """Backpressure out: send() waits, and what waits is not sealed ahead of time."""
         piece = b"z" * 1_000_000
-        sent = [0]
+        begun, sent = [0], [0]
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
             await start(send)
             for _ in range(40):
+                begun[0] += 1
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
                 sent[0] += 1
             await send({"type": "http.response.body", "body": b""})
@@ -379,10 +380,10 @@ class TestBytes:
         with serve_tls(app, server_context(files)) as server:
             with TlsPeer(server.address, authority.client(), receive_buffer=16384) as peer:
                 peer.send(get())
-                server.until(lambda: sent[0] > 0)
+                server.until(lambda: begun[0] > 0)
                 before = -1
-                while before != sent[0]:  # until it gets no further
-                    before = sent[0]
+                while before != begun[0]:  # until it gets no further
+                    before = begun[0]
                     time.sleep(0.1)
                 assert sent[0] < 12
                 assert peer.response().body == piece * 40

@@ -4,7 +4,8 @@
 Started as ``python leak_server.py FD`` with a bound socket. Prints what the extension still counts,
 as JSON, when the server has ended and its loop is closed. LEAK=python or LEAK=native has every
 request leave something behind, to show that the tests see it. TLS=FOLDER has it speak TLS, with
-server.pem and server.key of that folder and optional client certificates of ca.pem.
+server.pem and server.key of that folder and optional client certificates of ca.pem. PROXIES: the
+addresses whose connections begin with a PROXY protocol header.
 """
 
 from __future__ import annotations
@@ -149,6 +150,8 @@ def main() -> None:
             "ssl_ca_certs": f"{folder}/ca.pem",
             "ssl_cert_reqs": int(os.environ["TLS_CERT_REQS"]),
         }
+    if proxies := os.environ.get("PROXIES"):
+        settings |= {"proxy_protocol": True, "forwarded_allow_ips": proxies}
     server = Server(Config(app, no_js=True, timeout_graceful_shutdown=10, **settings))
     server.run(sockets=[sock])
     server = None

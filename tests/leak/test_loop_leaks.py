@@ -9,10 +9,12 @@ import gc
 import os
 import signal
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 
 import pytest
+import trustme
 from leaktools import assert_flat, growth
 
 from asgiserver import _core
@@ -195,6 +197,44 @@ def connections(loop: Loop) -> None:
     loop.run_until_complete(main())
 
 
+def tls_connections(loop: Loop) -> None:
+    """Some are closed, some dropped with data in the queue."""
+    authority = trustme.CA()
+    server_context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost").configure_cert(server_context)
+    client_context = ssl.create_default_context()
+    authority.configure_trust(client_context)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(await reader.readline())
+        writer.write(bytes(300_000))
+        with contextlib.suppress(ConnectionError):
+            await writer.drain()
+        writer.close()
+
+    async def main() -> None:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=server_context)
+        address = server.sockets[0].getsockname()
+        for number in range(REPEATS // 40):
+            reader, writer = await asyncio.open_connection(
+                *address, ssl=client_context, server_hostname="localhost"
+            )
+            writer.write(b"line\n")
+            assert await reader.readline() == b"line\n"
+            if number % 2:
+                writer.transport.abort()
+            else:
+                assert len(await reader.read()) == 300_000
+                writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+        server.close()
+        await server.wait_closed()
+        gc.collect()
+
+    loop.run_until_complete(main())
+
+
 def signals(loop: Loop) -> None:
     loop.add_signal_handler(signal.SIGUSR1, loop.stop)
     for _ in range(REPEATS // 20):
@@ -216,6 +256,7 @@ def signals(loop: Loop) -> None:
         (timeouts, REPEATS // 10),
         (generators_and_threads, REPEATS // 20),
         (connections, REPEATS // 20),
+        (tls_connections, REPEATS // 40),
         (signals, REPEATS // 20),
     ],
     ids=lambda value: getattr(value, "__name__", None),

@@ -12,7 +12,16 @@ import trustme
 
 ROOT = Path(__file__).resolve().parents[2]
 CORE = ROOT / "asgiserver" / "core"
-NAMES = ("test_base", "test_http1", "test_http1_out", "test_ws", "test_ws_deflate", "test_tls")
+NAMES = (
+    "test_base",
+    "test_http1",
+    "test_http1_out",
+    "test_proxy_protocol",
+    "test_stats",
+    "test_ws",
+    "test_ws_deflate",
+    "test_tls",
+)
 TLS = [CORE / "net" / f"{name}.c" for name in ("tls", "tls_context", "tls_tickets")]
 
 
@@ -62,6 +71,8 @@ def test_c_unit(name: str, tmp_path: Path, llhttp_objects: tuple[list[str], list
         made.private_key_pem.write_to_path(str(tmp_path / "server.key"))
         sources += map(str, TLS)
         arguments.append(str(tmp_path))
+    if name == "test_stats":
+        sources.append(str(CORE / "net" / "stats.c"))
     program = tmp_path / name
     build = [
         "gcc",

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 import asgiserver.server
 from asgiserver import Config, __version__, cli
+from asgiserver.binds import Descriptor, Tcp, Unix
 from asgiserver.options import all_options
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -67,6 +68,10 @@ def test_what_is_not_given_is_config_s_business(invoke):
         (["--port", "0"], "port", 0),
         (["--uds", "/run/s"], "uds", "/run/s"),
         (["--fd", "3"], "fd", 3),
+        (["--bind", ":80", "-b", "unix:/s"], "binds", [Tcp("", 80), Unix("/s")]),
+        (["--uds", "/s", "--uds-permissions", "660"], "uds_mode", 0o660),
+        (["--reuse-port"], "reuse_port", True),
+        (["--proxy-protocol"], "proxy_protocol", True),
         (["--workers", "4"], "workers", 4),
         (["--preload"], "preload", True),
         (["--factory"], "factory", True),
@@ -115,6 +120,7 @@ def test_what_is_not_given_is_config_s_business(invoke):
         (["--limit-request-line", "900"], "limit_request_line", 900),
         (["--limit-chunk-extensions", "9"], "limit_chunk_extensions", 9),
         (["--limit-connections-per-client", "9"], "limit_connections_per_client", 9),
+        (["--limit-min-rate", "0"], "limit_min_rate", 0),
         (["--timeout-header", "1.5"], "timeout_header", 1.5),
         (["--timeout-body", "2"], "timeout_body", 2),
         (["--timeout-write", "3"], "timeout_write", 3),
@@ -145,6 +151,7 @@ def test_flags(invoke, arguments, name, value):
         ({"UVICORN_HEADERS": "X:1 Y:2"}, "headers", [("X", "1"), ("Y", "2")]),
         ({"CASGI_HEADERS": "X: a b\nY: 2"}, "headers", [("X", " a b"), ("Y", " 2")]),
         ({"UVICORN_RELOAD": "1", "UVICORN_RELOAD_INCLUDES": "*.a *.b"}, "should_reload", True),
+        ({"CASGI_BIND": ":80 fd://5"}, "binds", [Tcp("", 80), Descriptor(5)]),
         ({"WEB_CONCURRENCY": "2"}, "workers", 2),
     ],
 )
@@ -282,7 +289,8 @@ def test_settings_page_lists_every_flag():
     assert set(rows) == set(options)
     for flag, parameter in options.items():
         cells, flags = rows[flag]
-        assert flags == {*parameter.opts, *parameter.secondary_opts}, flag
+        names = {*parameter.opts, *parameter.secondary_opts}
+        assert flags == {name for name in names if name.startswith("--")}, flag
         default = parameter.default
         if isinstance(default, int | float | str) and not isinstance(default, bool) and default:
             assert f"`{default}`" in cells[2], flag

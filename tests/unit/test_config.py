@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from asgiserver import Config, StartupError
-from asgiserver.config import address_text, application_traceback, describe, encode_header
+from asgiserver.binds import address_text
+from asgiserver.config import application_traceback, describe, encode_header
 from asgiserver.importer import ASGI2Adapter
 
 

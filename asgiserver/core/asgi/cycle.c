@@ -24,6 +24,8 @@ asgi_cycle_new(asgi_conn_t *conn)
     asgi_link_init(&cycle->link);
     asgi_link_init(&cycle->receivers);
     asgi_link_init(&cycle->senders);
+    if (server->stats != NULL)
+        cycle->begun = uv_hrtime();
     cycle->method = http1->method;
     cycle->minor = http1->minor;
     cycle->expect_continue =

@@ -54,6 +54,7 @@ typedef struct CycleObject {
     bool trailers_due; /* the response ends with a trailers message */
     bool body_over;    /* … for which it waits now */
     bool trailers_begun;
+    uint64_t begun;  /* uv_hrtime() at its head, where stats are kept */
     unsigned streak; /* sends in a row that had nothing to wait for */
     size_t streak_bytes;
 } CycleObject;

@@ -25,7 +25,7 @@ is_trusted(asgi_conn_t *conn)
     PyObject *client;
 
     if (conn->trust == 0) {
-        bool yes = trust->everybody || (conn->pipe && trust->unix_peers);
+        bool yes = trust->everybody || (conn->pipe && conn->proxied == NULL && trust->unix_peers);
         if (!yes) {
             if ((client = asgi_conn_client(conn)) == NULL)
                 return -1;

@@ -236,6 +236,9 @@ asgi_scope_build(asgi_conn_t *conn, const char *head, CycleObject *cycle)
         return -1;
     if (conn->stream.tls != NULL && asgi_tls_scope(conn, scope) < 0)
         return -1;
+    if (conn->proxied != NULL && conn->proxied->secure
+        && PyDict_SetItem(scope, own->str_scheme, websocket ? own->str_wss : own->str_https) < 0)
+        return -1;
     if (query.size > 0
         && put(scope, own->str_query_string,
                PyBytes_FromStringAndSize(query.data, (Py_ssize_t)query.size))

@@ -252,7 +252,7 @@ asgi_send_end_body(CycleObject *cycle, asgi_slice_t extra, PyObject *owner)
     }
     cycle->complete = true;
     asgi_http1_conn_answered(conn, cycle->out.keep_alive, extra, owner);
-    asgi_server_count_request(cycle->server);
+    asgi_server_count_request(cycle, cycle->out.status);
     return 0;
 }
 

@@ -177,7 +177,7 @@ send_trailers(CycleObject *cycle, PyObject *message)
         } else if (!more) {
             cycle->complete = true;
             asgi_http1_conn_answered(conn, cycle->out.keep_alive, (asgi_slice_t){NULL, 0}, NULL);
-            asgi_server_count_request(cycle->server);
+            asgi_server_count_request(cycle, cycle->out.status);
         }
     }
     asgi_buf_dispose(&lines);

@@ -72,11 +72,14 @@ asgi_server_log(asgi_server_t *server, int level, const char *message, PyObject 
 }
 
 void
-asgi_server_count_request(asgi_server_t *server)
+asgi_server_count_request(CycleObject *cycle, unsigned status)
 {
+    asgi_server_t *server = cycle->server;
     PyObject *tell = server->on_max_requests, *result;
 
     server->total_requests++;
+    if (server->stats != NULL)
+        asgi_stats_answered(server->stats, status, uv_hrtime() - cycle->begun);
     if (tell == NULL || server->limit_max_requests < 0
         || server->total_requests < (unsigned long long)server->limit_max_requests)
         return;
@@ -135,6 +138,34 @@ make_strings(struct asgi_server_state *own)
                : -1;
 }
 
+/* _core.stats_layout: ((name, count), ...), the fields of a record in their order. */
+static int
+add_stats_layout(PyObject *module)
+{
+    static const struct {
+        const char *name;
+        int count;
+    } fields[] = {
+#define NAME_FIELD(name, count) {#name, count},
+        ASGI_STATS_FIELDS(NAME_FIELD)
+#undef NAME_FIELD
+    };
+    Py_ssize_t length = (Py_ssize_t)(sizeof fields / sizeof *fields);
+    PyObject *layout = PyTuple_New(length);
+    int rc;
+
+    for (Py_ssize_t i = 0; layout != NULL && i < length; i++) {
+        PyObject *field = Py_BuildValue("(si)", fields[i].name, fields[i].count);
+        if (field == NULL)
+            Py_CLEAR(layout);
+        else
+            PyTuple_SET_ITEM(layout, i, field);
+    }
+    rc = layout == NULL ? -1 : PyModule_AddObjectRef(module, "stats_layout", layout);
+    Py_XDECREF(layout);
+    return rc;
+}
+
 int
 asgi_server_exec(PyObject *module, struct asgi_state *state)
 {
@@ -145,7 +176,7 @@ asgi_server_exec(PyObject *module, struct asgi_state *state)
         return -1;
     }
     state->server = own;
-    if (make_strings(own) < 0)
+    if (make_strings(own) < 0 || add_stats_layout(module) < 0)
         return -1;
     own->ServerType = asgi_server_type(module);
     own->CycleType = asgi_cycle_type(module);

@@ -20,6 +20,7 @@
 #include "net/balance.h"
 #include "net/deadline.h"
 #include "net/peers.h"
+#include "net/stats.h"
 #include "net/trust.h"
 #include "proto/headers.h"
 
@@ -130,8 +131,9 @@ typedef struct asgi_server {
     PyObject *extensions_v10;  /* … in the other one */
     PyObject *ws_scope;        /* owned dicts: the same for WebSockets */
     PyObject *ws_asgi;
-    PyObject *tls;             /* owned TLSObject, or NULL: no TLS */
-    PyObject *root_path;       /* owned str */
+    PyObject *local;     /* owned: the last connection's own end as the scope shows it, or NULL */
+    PyObject *tls;       /* owned TLSObject, or NULL: no TLS */
+    PyObject *root_path; /* owned str */
     PyObject *root_path_bytes; /* owned bytes */
 
     asgi_link_t listeners; /* asgi_listener_t.link */
@@ -144,6 +146,8 @@ typedef struct asgi_server {
     asgi_hook_t at_close;
     asgi_balance_t balance; /* its table is loads's memory */
     Py_buffer loads;        /* owned; obj is NULL where there is none */
+    asgi_stats_t *stats;    /* in stats_view; NULL: nothing is counted */
+    Py_buffer stats_view;   /* owned; obj is NULL where there is none */
     size_t held;            /* listeners + connections + cycles + the timer */
 
     asgi_buf_t defaults;           /* date, server and configured header lines */
@@ -158,16 +162,21 @@ typedef struct asgi_server {
     Py_ssize_t limit_max_requests; /* -1: none */
     uint32_t max_header_bytes, max_line_bytes, max_header_count, max_chunk_extra;
     uint64_t max_body_bytes;
+    uint64_t min_rate; /* bytes a second below which a client makes no progress */
     size_t ws_max_size, ws_max_queue;
     bool ws_deflate; /* permessage-deflate where the client offers it */
     int backlog;
+    struct sockaddr_storage local_address; /* what `local` was made from */
     bool draining;
     bool at_close_queued;
     bool proxy_headers;    /* trusted peers may name their clients */
+    bool proxy_protocol;   /* … and introduce each connection by a header in front of it */
     bool forwarded_header; /* … by Forwarded rather than X-Forwarded-* */
     asgi_trust_t trust;
     bool debug; /* http.response.debug is logged */
 } asgi_server_t;
+
+struct CycleObject;
 
 /* Called by module.c. */
 int asgi_server_exec(PyObject *module, struct asgi_state *state);
@@ -186,7 +195,7 @@ asgi_slice_t asgi_server_defaults(asgi_server_t *server);
  * raises is reported to the loop. GIL held; nothing is pending afterwards. */
 void asgi_server_log(asgi_server_t *server, int level, const char *message, PyObject *exception);
 
-/* A response went out: counts it, and tells on_max_requests when the limit is reached. */
-void asgi_server_count_request(asgi_server_t *server);
+/* The response to a cycle went out: counts it, and tells on_max_requests when the limit is reached. */
+void asgi_server_count_request(struct CycleObject *cycle, unsigned status);
 
 #endif

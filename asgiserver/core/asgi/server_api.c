@@ -164,19 +164,22 @@ make_defaults(asgi_server_t *self, PyObject *config)
     return rc < 0 ? -1 : 0;
 }
 
-/* proxy_headers, forwarded_allow_ips (a list of str, or one with commas), forwarded_header. */
+/* proxy_headers, proxy_protocol, forwarded_header, and whom they are taken from: forwarded_allow_ips,
+ * a list of str, or one with commas. */
 static int
 make_trust(asgi_server_t *self, PyObject *config)
 {
     int proxy = option_bool(config, "proxy_headers", false);
     int header = option_bool(config, "forwarded_header", false);
+    int protocol = option_bool(config, "proxy_protocol", false);
     PyObject *allowed = option(config, "forwarded_allow_ips"), *list;
     int rc = 0;
 
-    if (proxy < 0 || header < 0)
+    if (proxy < 0 || header < 0 || protocol < 0)
         return -1;
     self->proxy_headers = proxy > 0;
     self->forwarded_header = header > 0;
+    self->proxy_protocol = protocol > 0;
     if (allowed == NULL)
         return 0;
     list = PyUnicode_Check(allowed)
@@ -197,7 +200,7 @@ static int
 make_bounds(asgi_server_t *self, PyObject *config)
 {
     uint64_t *after = self->deadlines.after;
-    Py_ssize_t head, line, count, chunk, peer, body, backlog, ws_size, ws_queue;
+    Py_ssize_t head, line, count, chunk, peer, body, rate, backlog, ws_size, ws_queue;
     int debug;
     int ws_deflate = option_bool(config, "ws_per_message_deflate", true);
 
@@ -215,6 +218,7 @@ make_bounds(asgi_server_t *self, PyObject *config)
         || option_size(config, "max_chunk_extra", 8192, &chunk) < 0
         || option_size(config, "limit_connections_per_client", 0, &peer) < 0
         || option_size(config, "max_body_bytes", 0, &body) < 0
+        || option_size(config, "limit_min_rate", 0, &rate) < 0
         || option_size(config, "backlog", 2048, &backlog) < 0
         || option_size(config, "ws_max_size", 16 * 1024 * 1024, &ws_size) < 0
         || option_size(config, "ws_max_queue", 32, &ws_queue) < 0
@@ -222,7 +226,7 @@ make_bounds(asgi_server_t *self, PyObject *config)
         || option_seconds(config, "ws_ping_timeout", 20, 0, &after[ASGI_DEADLINE_WS_PONG]) < 0)
         return -1;
     if (ws_size < 1 || ws_queue < 1 || head < 64 || head > 1 << 30 || count < 1 || count > 65535
-        || line < 16 || line > 1 << 30 || chunk > 1 << 30 || backlog > 1 << 30) {
+        || line < 16 || line > 1 << 30 || chunk > 1 << 30 || rate > 1 << 30 || backlog > 1 << 30) {
         PyErr_SetString(PyExc_ValueError, "a bound in config is out of range");
         return -1;
     }
@@ -241,6 +245,7 @@ make_bounds(asgi_server_t *self, PyObject *config)
     self->max_chunk_extra = (uint32_t)chunk;
     self->peers.limit = (size_t)peer;
     self->max_body_bytes = (uint64_t)body;
+    self->min_rate = (uint64_t)rate;
     self->backlog = (int)backlog;
     return 0;
 }
@@ -265,6 +270,25 @@ share_loads(asgi_server_t *self, PyObject *config)
         PyErr_SetString(PyExc_ValueError, "config: load_index is outside of loads");
         return -1;
     }
+    return 0;
+}
+
+/* Where this worker's figures go; without it nothing is counted. */
+static int
+share_stats(asgi_server_t *self, PyObject *config)
+{
+    PyObject *memory = option(config, "stats");
+
+    if (memory == NULL)
+        return 0;
+    if (PyObject_GetBuffer(memory, &self->stats_view, PyBUF_WRITABLE) < 0)
+        return -1;
+    if ((size_t)self->stats_view.len < sizeof *self->stats
+        || (uintptr_t)self->stats_view.buf % __alignof__(asgi_stats_t) != 0) {
+        PyErr_SetString(PyExc_ValueError, "config['stats'] is too small or not aligned");
+        return -1;
+    }
+    self->stats = self->stats_view.buf;
     return 0;
 }
 
@@ -346,10 +370,11 @@ PyDoc_STRVAR(
     "timeout_keep_alive, timeout_header, timeout_body, timeout_write, timeout_tls_handshake\n"
     "(seconds), tls (a TLSContext),\n"
     "limit_concurrency, limit_max_requests, max_header_bytes, max_line_bytes, max_header_count,\n"
-    "max_chunk_extra, max_body_bytes, limit_connections_per_client,\n"
+    "max_chunk_extra, max_body_bytes, limit_connections_per_client, limit_min_rate,\n"
     "backlog, ws_max_size, ws_max_queue, ws_per_message_deflate, ws_ping_interval,\n"
     "ws_ping_timeout (seconds), access_log, error_log, on_max_requests, debug,\n"
-    "proxy_headers, forwarded_allow_ips, forwarded_header.");
+    "proxy_headers, proxy_protocol, forwarded_allow_ips, forwarded_header,\n"
+    "stats (a buffer: net/stats.h).");
 
 static PyObject *
 server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
@@ -390,9 +415,9 @@ server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         || option_callable(config, "error_log", &self->error_log) < 0
         || option_callable(config, "on_max_requests", &self->on_max_requests) < 0
         || make_bounds(self, config) < 0 || share_loads(self, config) < 0
-        || make_tls(self, config) < 0 || make_scope(self, config) < 0
-        || asgi_extensions_make(self) < 0 || make_trust(self, config) < 0
-        || make_defaults(self, config) < 0) {
+        || share_stats(self, config) < 0 || make_tls(self, config) < 0
+        || make_scope(self, config) < 0 || asgi_extensions_make(self) < 0
+        || make_trust(self, config) < 0 || make_defaults(self, config) < 0) {
         if (!PyErr_Occurred())
             PyErr_NoMemory();
         Py_DECREF(self);
@@ -462,6 +487,7 @@ server_dealloc(PyObject *op)
     Py_CLEAR(self->root_path);
     Py_CLEAR(self->root_path_bytes);
     PyBuffer_Release(&self->loads);
+    PyBuffer_Release(&self->stats_view);
     asgi_pool_dispose(&self->conn_pool);
     asgi_peers_dispose(&self->peers);
     asgi_trust_dispose(&self->trust);
@@ -469,6 +495,7 @@ server_dealloc(PyObject *op)
     PyMem_Free(self->read_buffer);
     PyMem_Free(self->plain_buffer);
     Py_CLEAR(self->tls);
+    Py_CLEAR(self->local);
     Py_XDECREF((PyObject *)self->loop);
     type->tp_free(op);
     Py_DECREF(type);

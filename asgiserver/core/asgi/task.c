@@ -23,6 +23,14 @@
 #include "net/conn_http1.h"
 #include "net/stream_tls.h"
 
+static void
+count_task(asgi_server_t *server, int change)
+{
+    server->tasks += (size_t)change;
+    if (server->stats != NULL)
+        asgi_stats_set(server->stats->tasks, server->tasks);
+}
+
 int
 asgi_task_start(CycleObject *cycle)
 {
@@ -39,7 +47,7 @@ asgi_task_start(CycleObject *cycle)
     if (cycle->task == NULL)
         return -1;
     cycle->running = true;
-    server->tasks++;
+    count_task(server, 1);
     asgi_list_push(&server->cycles, &cycle->link);
     Py_INCREF(cycle);
     asgi_server_hold(server);
@@ -54,7 +62,7 @@ asgi_task_forget(CycleObject *cycle)
     if (!cycle->running)
         return;
     cycle->running = false;
-    server->tasks--;
+    count_task(server, -1);
     asgi_link_remove(&cycle->link);
     Py_CLEAR(cycle->task);
     asgi_server_release(server); /* the cycle's own reference keeps it for the next line */
@@ -87,9 +95,11 @@ abandon(CycleObject *cycle, unsigned ws_code)
     if (!cycle->started) {
         asgi_accesslog_write(cycle, 500);
         asgi_http1_conn_refuse(conn, 500, "Internal Server Error");
-        asgi_server_count_request(cycle->server);
+        asgi_server_count_request(cycle, 500);
     } else {
         /* What was sent is sent; no terminator follows, so the client sees it was cut short. */
+        if (cycle->server->stats != NULL)
+            asgi_stats_count(cycle->server->stats->unfinished, 1);
         asgi_conn_detach(conn, true);
         asgi_stream_tls_cut(&conn->stream);
         asgi_conn_end(conn);

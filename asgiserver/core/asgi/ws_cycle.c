@@ -485,9 +485,18 @@ on_shutdown(asgi_conn_t *conn)
         asgi_ws_begin_close(conn, ASGI_WS_RESTART, NULL, 0);
 }
 
+/* WebSockets that were accepted, until their connection is closed. */
+static void
+count_open(asgi_server_t *server, int change)
+{
+    if (server->stats != NULL)
+        asgi_stats_count(server->stats->websockets, (uint64_t)(int64_t)change);
+}
+
 static void
 on_gone(asgi_conn_t *conn)
 {
+    count_open(conn->server, -1);
     if (conn->cycle != NULL) {
         note_end(conn->cycle->ws, ASGI_WS_ABNORMAL, NULL, 0);
         drop_deflate(conn->cycle->ws);
@@ -513,6 +522,7 @@ asgi_ws_open(CycleObject *cycle)
     Py_CLEAR(cycle->log_client);
     Py_CLEAR(cycle->log_path);
     asgi_conn_flush_soon(conn);
+    count_open(conn->server, 1);
     asgi_conn_upgrade(conn, &protocol, NULL);
     if (cycle->conn == NULL || cycle->ws->close_sent)
         return;

@@ -116,7 +116,7 @@ send_accept(CycleObject *cycle, PyObject *message)
     cycle->started = true;
     if (cycle->conn != NULL) {
         asgi_accesslog_websocket(cycle, 0);
-        asgi_server_count_request(cycle->server);
+        asgi_server_count_request(cycle, 101);
     }
     if (cycle->conn != NULL)
         asgi_ws_open(cycle);
@@ -136,7 +136,7 @@ send_refusal(CycleObject *cycle)
         asgi_accesslog_websocket(cycle, 403);
     if (cycle->conn != NULL) {
         asgi_http1_conn_refuse(cycle->conn, 403, "");
-        asgi_server_count_request(cycle->server);
+        asgi_server_count_request(cycle, 403);
     }
     return Py_NewRef(cycle->server->state->server->ready);
 }

@@ -38,6 +38,8 @@ asgi_err_text(int code)
         return "too many connections of one client";
     case ASGI_ERR_FILE:
         return "the file is shorter than it was";
+    case ASGI_ERR_PROXY:
+        return "missing or malformed PROXY protocol header";
     case ASGI_ERR_TLS:
         return "broken TLS handshake or record";
     case ASGI_ERR_NOT_TLS:

@@ -26,6 +26,7 @@ typedef enum {
     ASGI_ERR_METHOD = -10012,    /* a method we do not implement: 501 */
     ASGI_ERR_LIMIT = -10013,     /* a client has as many connections as it may */
     ASGI_ERR_FILE = -10014,      /* a file is shorter than it was */
+    ASGI_ERR_PROXY = -10015,     /* no PROXY protocol header where one is due, or a wrong one */
     ASGI_ERR_TLS = -10020,       /* a TLS handshake or record that cannot be accepted */
     ASGI_ERR_NOT_TLS = -10021,   /* plain HTTP where TLS was expected: 400, in plain text */
 } asgi_err_t;

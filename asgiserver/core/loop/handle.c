@@ -368,12 +368,10 @@ asgi_handle_run_timed(HandleObject *handle)
     }
     if (took >= loop->slow_callback_duration) {
         PyObject *what = PyObject_CallOneArg(state->format_handle, (PyObject *)handle);
-        PyObject *done = NULL;
-        if (what != NULL) {
-            done = PyObject_CallMethod(state->logger, "warning", "sOd",
-                                       "Executing %s took %.3f seconds", what, took);
-            Py_DECREF(what);
-        }
+        PyObject *done = what != NULL ? asgi_loop_log(state, "warning", "sOd",
+                                                      "Executing %s took %.3f seconds", what, took)
+                                      : NULL;
+        Py_XDECREF(what);
         if (done == NULL) {
             PyErr_WriteUnraisable((PyObject *)handle);
         }

@@ -111,6 +111,46 @@ asgi_loop_raise_closed(void)
     return -1;
 }
 
+int
+asgi_loop_buffers(LoopObject *loop)
+{
+    /* On pages of their own: the kernel copies to other places several times slower. */
+    if (loop->read_buffer == NULL) {
+        loop->read_buffer = aligned_alloc(4096, ASGI_READ_BUFFER);
+    }
+    if (loop->plain_buffer == NULL) {
+        loop->plain_buffer = aligned_alloc(4096, ASGI_READ_BUFFER);
+    }
+    if (loop->read_buffer == NULL || loop->plain_buffer == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    return 0;
+}
+
+PyObject *
+asgi_loop_log(struct asgi_state *state, const char *level, const char *format, ...)
+{
+    PyObject *logger = PyObject_GetAttrString(state->base_events, "logger");
+    PyObject *method = logger != NULL ? PyObject_GetAttrString(logger, level) : NULL;
+    PyObject *args, *result = NULL;
+    va_list values;
+
+    Py_XDECREF(logger);
+    if (method == NULL) {
+        return NULL;
+    }
+    va_start(values, format);
+    args = Py_VaBuildValue(format, values);
+    va_end(values);
+    if (args != NULL) {
+        result = PyObject_CallObject(method, args);
+        Py_DECREF(args);
+    }
+    Py_DECREF(method);
+    return result;
+}
+
 LoopObject *
 asgi_loop_from(struct asgi_state *state, PyObject *object)
 {
@@ -330,6 +370,13 @@ must_not_block(LoopObject *loop)
 static int
 poll_uv(LoopObject *loop)
 {
+    if (loop->polled_at != 0) {
+        loop->lag_last = uv_hrtime() - loop->polled_at;
+        if (loop->lag_last > loop->lag_max) {
+            loop->lag_max = loop->lag_last;
+        }
+    }
+    loop->polls++;
     run_hooks(loop);
     /* Arming lets cancelled timers go, which may run Python: hence first. */
     if (asgi_timers_arm(loop) || must_not_block(loop)) {
@@ -400,6 +447,8 @@ asgi_loop_run(LoopObject *loop)
             return -1;
         }
         todo = asgi_ready_length(&loop->ready);
+        loop->turns++;
+        loop->callbacks += todo;
         while (todo-- > 0 && loop->fatal == NULL) {
             uintptr_t entry = asgi_ready_pop(&loop->ready);
             ASGI_COUNT(state, ready)--;

@@ -528,6 +528,28 @@ loop_signals_detach(LoopObject *loop, PyObject *Py_UNUSED(ignored))
     Py_RETURN_NONE;
 }
 
+PyDoc_STRVAR(
+    stats_doc,
+    "stats($self, /)\n--\n\n"
+    "What the loop has done and holds, as a dict.\n\n"
+    "turns, callbacks and polls: counts since it was made, of turns, of what they ran from\n"
+    "the ready queue, of looks at the descriptors. lag, max_lag: seconds between the last\n"
+    "two polls, and the most there were: how long an event had to wait. ready, timers:\n"
+    "length of the queues. handles, transports: alive, of all loops of this interpreter.");
+
+static PyObject *
+loop_stats(LoopObject *loop, PyObject *Py_UNUSED(ignored))
+{
+    struct asgi_state *state = loop->head.state;
+
+    return Py_BuildValue("{s:K,s:K,s:K,s:d,s:d,s:n,s:n,s:n,s:n}", "turns", loop->turns, "callbacks",
+                         loop->callbacks, "polls", loop->polls, "lag",
+                         (double)loop->lag_last * 1e-9, "max_lag", (double)loop->lag_max * 1e-9,
+                         "ready", (Py_ssize_t)asgi_ready_length(&loop->ready), "timers",
+                         (Py_ssize_t)loop->timers.length, "handles", ASGI_COUNT(state, handles),
+                         "transports", ASGI_COUNT(state, transports));
+}
+
 /* ---- attributes ---- */
 
 static PyObject *
@@ -621,6 +643,7 @@ PyMethodDef asgi_loop_methods[] = {
     {"_remove_reader", (PyCFunction)loop_remove_reader, METH_O, NULL},
     {"_remove_writer", (PyCFunction)loop_remove_writer, METH_O, NULL},
     {"_watched", (PyCFunction)loop_watched, METH_O, watched_doc},
+    {"stats", (PyCFunction)loop_stats, METH_NOARGS, stats_doc},
     {"_set_pulse", (PyCFunction)asgi_pulse_set, METH_O, NULL},
     {"_signals_attach", (PyCFunction)loop_signals_attach, METH_NOARGS, NULL},
     {"_signals_detach", (PyCFunction)loop_signals_detach, METH_NOARGS, NULL},

@@ -30,6 +30,10 @@
 #include "loop/signal.h"
 #include "loop/timer.h"
 #include "state.h"
+#include "transport/watch.h"
+
+/* What one read of a transport may bring, as in asyncio. */
+#define ASGI_READ_BUFFER (256 * 1024)
 
 struct LoopObject {
     asgi_loop_head_t head;
@@ -42,12 +46,19 @@ struct LoopObject {
     asgi_timers_t timers;
     asgi_readers_t readers;
     asgi_signals_t signals;
+    asgi_watches_t watches; /* descriptors of transports */
+    char *read_buffer;      /* owned, ASGI_READ_BUFFER bytes; NULL before the first read */
+    char *plain_buffer;     /* owned, as large: what TLS has opened */
 
     uv_async_t wake;
     uv_idle_t spin;
     uv_timer_t alarm;
     uint64_t alarm_ms;  /* uv time the alarm is set to; 0: not set */
     uint64_t polled_at; /* uv_hrtime() after the last poll; 0: poll at once */
+
+    /* Since the loop was made; for stats(). */
+    uint64_t turns, callbacks, polls;
+    uint64_t lag_last, lag_max; /* nanoseconds from the end of a poll to the next */
 
     unsigned long thread_id; /* of the thread in run_forever; 0: none */
     pid_t pid;               /* the process that made it: see asgi_loop_shut */
@@ -77,6 +88,11 @@ asgi_loop_on_thread(LoopObject *loop)
 
 /* ---- loop.c ---- */
 int asgi_loop_raise_closed(void);
+/* asyncio.base_events.logger.level(...), arguments as of Py_BuildValue. Returns: new or NULL. */
+PyObject *asgi_loop_log(struct asgi_state *state, const char *level, const char *format, ...);
+
+/* Makes read_buffer and plain_buffer. Returns 0, or -1 with MemoryError. */
+int asgi_loop_buffers(LoopObject *loop);
 
 /* RuntimeError where the loop is closed. Returns 0 or -1. */
 static inline int

@@ -9,6 +9,8 @@
 #include "loop/loop_object.h"
 
 #include "loop/handle.h"
+#include "transport/stream_transport.h"
+#include "transport/tls_data.h"
 
 #include <unistd.h>
 
@@ -34,6 +36,7 @@ loop_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwar
     loop->hooks.prev = loop->hooks.next = &loop->hooks;
     loop->closers.prev = loop->closers.next = &loop->closers;
     loop->readers.epoll = -1;
+    asgi_watches_init(&loop->watches);
     loop->signals.read_fd = loop->signals.write_fd = loop->signals.previous_fd = -1;
     loop->slow_callback_duration = 0.1;
     loop->pulse = &loop->own_pulse;
@@ -60,6 +63,9 @@ loop_traverse(LoopObject *loop, visitproc visit, void *arg)
         }
     }
     if (asgi_readers_traverse(&loop->readers, visit, arg) != 0) {
+        return -1;
+    }
+    if (asgi_watches_traverse(&loop->watches, visit, arg) != 0) {
         return -1;
     }
     return asgi_timers_traverse(&loop->timers, visit, arg);
@@ -92,6 +98,8 @@ loop_dealloc(LoopObject *loop)
         Py_SET_REFCNT((PyObject *)loop, 0);
     }
     loop_clear(loop);
+    free(loop->read_buffer);
+    free(loop->plain_buffer);
     type->tp_free(loop);
     Py_DECREF(type);
 }
@@ -133,7 +141,7 @@ import_name(PyObject **field, const char *module_name, const char *name)
 int
 asgi_loop_exec(PyObject *module, struct asgi_state *state)
 {
-    PyObject *base = NULL;
+    PyObject *base = NULL, *sendfile_mode = NULL;
 
 #define STRING(field, text)                                          \
     if ((state->field = PyUnicode_InternFromString(text)) == NULL) { \
@@ -150,6 +158,21 @@ asgi_loop_exec(PyObject *module, struct asgi_state *state)
     STRING(str_message, "message")
     STRING(str_name, "name")
     STRING(str_source_traceback, "source_traceback")
+    STRING(str_buffer_updated, "buffer_updated")
+    STRING(str_call_connection_lost, "_call_connection_lost")
+    STRING(str_cancelled, "cancelled")
+    STRING(str_connection_lost, "connection_lost")
+    STRING(str_connection_made, "connection_made")
+    STRING(str_data_received, "data_received")
+    STRING(str_eof_received, "eof_received")
+    STRING(str_get_buffer, "get_buffer")
+    STRING(str_pause_writing, "pause_writing")
+    STRING(str_peername, "peername")
+    STRING(str_resume_writing, "resume_writing")
+    STRING(str_set_result, "set_result")
+    STRING(str_socket, "socket")
+    STRING(str_sockname, "sockname")
+    STRING(str_start, "_start")
 #undef STRING
     state->empty_tuple = PyTuple_New(0);
     state->debug_kwnames = Py_BuildValue("(s)", "debug");
@@ -163,15 +186,25 @@ asgi_loop_exec(PyObject *module, struct asgi_state *state)
                < 0
         || import_name(&state->extract_stack, "asyncio.format_helpers", "extract_stack") < 0
         || import_name(&state->format_handle, "asyncio.base_events", "_format_handle") < 0
-        || import_name(&state->logger, "asyncio.log", "logger") < 0
+        || import_name(&state->base_events, "asyncio", "base_events") < 0
         || import_name(&state->getframe, "sys", "_getframe") < 0
         || import_name(&state->set_wakeup_fd, "signal", "set_wakeup_fd") < 0
+        || import_name(&state->BufferedProtocol, "asyncio.protocols", "BufferedProtocol") < 0
+        || import_name(&state->FlowControlMixin, "asyncio.transports", "_FlowControlMixin") < 0
+        || import_name(&state->TransportSocket, "asyncio.trsock", "TransportSocket") < 0
+        || import_name(&sendfile_mode, "asyncio.constants", "_SendfileMode") < 0
         || import_name(&base, "asyncio.base_events", "BaseEventLoop") < 0) {
+        Py_XDECREF(sendfile_mode);
         return -1;
     }
+    state->sendfile_native = PyObject_GetAttrString(sendfile_mode, "TRY_NATIVE");
+    Py_DECREF(sendfile_mode);
+    state->minus_one = PyLong_FromLong(-1);
     state->base_create_task = PyObject_GetAttrString(base, "create_task");
     Py_DECREF(base);
-    if (state->base_create_task == NULL || asgi_handle_exec(module, state) < 0) {
+    if (state->base_create_task == NULL || state->sendfile_native == NULL
+        || state->minus_one == NULL || asgi_handle_exec(module, state) < 0
+        || asgi_stream_transport_exec(module, state) < 0 || asgi_tls_data_exec(module, state) < 0) {
         return -1;
     }
     state->LoopType = PyType_FromModuleAndSpec(module, &loop_spec, NULL);

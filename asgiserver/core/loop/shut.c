@@ -162,6 +162,7 @@ asgi_loop_shut(LoopObject *loop)
         return;
     }
     if (loop->pid != getpid()) {
+        asgi_watches_abandon(loop);
         abandon(loop);
         asgi_readers_drop(loop);
         asgi_loop_drop_ready(loop);
@@ -171,6 +172,7 @@ asgi_loop_shut(LoopObject *loop)
     run_closers(loop);
     asgi_signals_close(loop);
     asgi_readers_close(loop);
+    asgi_watches_close(loop);
     asgi_loop_drop_ready(loop);
     asgi_timers_drop(loop);
     unlink_hooks(loop, &loop->hooks);

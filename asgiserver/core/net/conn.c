@@ -11,6 +11,7 @@
 #include "asgi/server.h"
 #include "asgi/tls_object.h"
 #include "net/conn_http1.h"
+#include "net/proxied.h"
 #include "net/stream_tls.h"
 #include "proto/date.h"
 
@@ -19,7 +20,44 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+/* Returns 0, or -1 where the client has no address. */
+static int
+client_address(const asgi_conn_t *conn, struct sockaddr_storage *address)
+{
+    int size = sizeof *address;
+
+    if (conn->proxied != NULL)
+        return asgi_proxied_address(conn->proxied, true, address);
+    if (conn->pipe)
+        return -1;
+    return uv_tcp_getpeername(&conn->stream.uv.tcp, (struct sockaddr *)address, &size);
+}
+
+static int begin(asgi_conn_t *conn);
+
 /* ---- stream events ---- */
+
+/* A proxy has to say first whose connection it is. */
+static size_t
+on_introduction(asgi_conn_t *conn, const char *data, size_t size)
+{
+    ssize_t used = asgi_proxied_read(conn, data, size);
+
+    if (used == 0)
+        return 0;
+    if (used == ASGI_ERR_PROXY) {
+        asgi_loop_acquire(conn->server->loop);
+        asgi_server_log(conn->server, 30, "Invalid PROXY protocol header received.", NULL);
+    }
+    if (used < 0 || begin(conn) < 0) {
+        asgi_conn_close(conn);
+        return size;
+    }
+    conn->proxy_due = false;
+    if (conn->stream.tls != NULL || (size_t)used == size)
+        return (size_t)used; /* the stream takes the rest for a handshake */
+    return (size_t)used + asgi_http1_conn_input(conn, data + used, size - (size_t)used);
+}
 
 static size_t
 on_input(asgi_stream_t *stream, const char *data, size_t size)
@@ -28,6 +66,8 @@ on_input(asgi_stream_t *stream, const char *data, size_t size)
 
     if (conn->ending)
         return size;
+    if (conn->proxy_due)
+        return on_introduction(conn, data, size);
     if (conn->proto != NULL)
         return conn->proto->on_input(conn, data, size);
     return asgi_http1_conn_input(conn, data, size);
@@ -43,7 +83,9 @@ on_eof(asgi_stream_t *stream)
             asgi_conn_close(conn);
         return;
     }
-    if (conn->proto != NULL)
+    if (conn->proxy_due)
+        asgi_conn_close(conn);
+    else if (conn->proto != NULL)
         conn->proto->on_eof(conn);
     else
         asgi_http1_conn_eof(conn);
@@ -153,6 +195,7 @@ on_closed(asgi_stream_t *stream)
     Py_CLEAR(conn->client);
     Py_CLEAR(conn->local);
     Py_CLEAR(conn->tls);
+    free(conn->proxied);
     asgi_http1_dispose(&conn->http1);
     asgi_pool_give(&server->conn_pool, conn);
     ASGI_COUNT(server->state, connections)--;
@@ -176,6 +219,11 @@ count_connection(asgi_server_t *server, int change)
     server->connections += (size_t)change;
     if (server->balance.present)
         asgi_balance_tell(&server->balance, server->connections);
+    if (server->stats != NULL) {
+        asgi_stats_set(server->stats->connections, server->connections);
+        if (change > 0)
+            asgi_stats_count(server->stats->accepted, 1);
+    }
 }
 
 static void
@@ -190,12 +238,12 @@ admitted(asgi_conn_t *conn)
 {
     asgi_server_t *server = conn->server;
     struct sockaddr_storage address;
-    int size = sizeof address, rc;
+    int rc;
 
-    if (server->peers.limit == 0 || conn->pipe)
+    if (server->peers.limit == 0)
         return true;
-    if (uv_tcp_getpeername(&conn->stream.uv.tcp, (struct sockaddr *)&address, &size) < 0)
-        return false; /* gone again */
+    if (client_address(conn, &address) < 0)
+        return conn->pipe || conn->proxied != NULL; /* else it is gone again */
     rc = asgi_peers_enter(&server->peers, (struct sockaddr *)&address, &conn->peer);
     if (rc == ASGI_ERR_LIMIT && asgi_date_now() != server->peer_warned_at) {
         /* Once a second at most: whoever opens too many opens many more. */
@@ -204,6 +252,20 @@ admitted(asgi_conn_t *conn)
         asgi_server_log(server, 30, "Too many connections from one client, refused.", NULL);
     }
     return rc == 0;
+}
+
+/* It is known whose connection it is. Returns 0, or an error where it is to be closed. */
+static int
+begin(asgi_conn_t *conn)
+{
+    asgi_server_t *server = conn->server;
+
+    if (!admitted(conn))
+        return UV_ECONNREFUSED;
+    if (server->tls == NULL)
+        return 0;
+    return asgi_stream_tls_start(&conn->stream, asgi_tls_object_context(server->tls),
+                                 server->plain_buffer);
 }
 
 void
@@ -245,11 +307,8 @@ asgi_conn_adopt(asgi_listener_t *listener, int fd)
                         : uv_tcp_open(&conn->stream.uv.tcp, fd);
     if (rc < 0)
         close(fd);
-    if (rc == 0 && !admitted(conn))
-        rc = UV_ECONNREFUSED;
-    if (rc == 0 && server->tls != NULL)
-        rc = asgi_stream_tls_start(&conn->stream, asgi_tls_object_context(server->tls),
-                                   server->plain_buffer);
+    if (rc == 0 && !(conn->proxy_due = asgi_proxied_due(conn)))
+        rc = begin(conn);
     if (rc < 0 || asgi_stream_read_start(&conn->stream) < 0)
         asgi_conn_close(conn);
 }
@@ -289,6 +348,8 @@ asgi_conn_close(asgi_conn_t *conn)
     asgi_loop_hook_cancel(server->loop, &conn->flush_hook);
     if (conn->proto != NULL)
         conn->proto->on_gone(conn);
+    else if (conn->cycle != NULL && server->stats != NULL)
+        asgi_stats_count(server->stats->unfinished, 1);
     asgi_conn_detach(conn, true);
 }
 
@@ -305,7 +366,7 @@ asgi_conn_end(asgi_conn_t *conn)
         end_now(conn);
         return;
     }
-    conn->write_mark = SIZE_MAX;
+    conn->mark = SIZE_MAX;
     asgi_deadline_set(&conn->server->deadlines, &conn->deadline, ASGI_DEADLINE_WRITE);
 }
 
@@ -350,6 +411,15 @@ asgi_conn_shutdown(asgi_conn_t *conn)
 
 /* ---- deadlines ---- */
 
+size_t
+asgi_conn_quota(const asgi_conn_t *conn, asgi_deadline_kind_t kind)
+{
+    const asgi_server_t *server = conn->server;
+    size_t quota = (size_t)(server->min_rate * server->deadlines.after[kind] / 1000);
+
+    return quota > 0 ? quota : 1;
+}
+
 /* Bytes the client has not acknowledged: ours, and those in the socket's buffer. A slow client may
  * take nothing but the latter for quite a while. */
 static size_t
@@ -368,6 +438,19 @@ unsent_bytes(asgi_conn_t *conn)
     return unsent;
 }
 
+/* The client takes nothing, so it would keep the kernel busy with what is in the socket's buffer, and
+ * see no end: that is thrown away, and the connection reset. */
+static void
+close_stalled(asgi_conn_t *conn)
+{
+    struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+    uv_os_fd_t fd;
+
+    if (!conn->pipe && uv_fileno(&conn->stream.uv.handle, &fd) == 0)
+        setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    asgi_conn_close(conn);
+}
+
 void
 asgi_conn_on_expired(asgi_deadline_t *deadline)
 {
@@ -375,14 +458,16 @@ asgi_conn_on_expired(asgi_deadline_t *deadline)
 
     if (deadline->kind == ASGI_DEADLINE_WRITE) {
         size_t unsent = unsent_bytes(conn);
-        if (unsent < conn->write_mark) {
-            conn->write_mark = unsent;
+        size_t quota = asgi_conn_quota(conn, ASGI_DEADLINE_WRITE);
+        if (conn->mark == SIZE_MAX || (unsent < conn->mark && conn->mark - unsent >= quota)) {
+            conn->mark = unsent;
             asgi_deadline_set(&conn->server->deadlines, deadline, ASGI_DEADLINE_WRITE);
             return;
         }
     }
-    if (conn->ending || deadline->kind == ASGI_DEADLINE_WRITE
-        || deadline->kind == ASGI_DEADLINE_TLS)
+    if (deadline->kind == ASGI_DEADLINE_WRITE)
+        close_stalled(conn);
+    else if (conn->ending || conn->proxy_due || deadline->kind == ASGI_DEADLINE_TLS)
         asgi_conn_close(conn);
     else if (conn->proto != NULL)
         conn->proto->on_expired(conn);
@@ -418,36 +503,64 @@ PyObject *
 asgi_conn_client(asgi_conn_t *conn)
 {
     struct sockaddr_storage storage;
-    int size = sizeof storage, rc;
 
-    if (conn->client == NULL) {
-        rc = conn->pipe
-                 ? -1
-                 : uv_tcp_getpeername(&conn->stream.uv.tcp, (struct sockaddr *)&storage, &size);
-        conn->client = address_tuple(&storage, rc);
-    }
+    if (conn->client == NULL)
+        conn->client = address_tuple(&storage, client_address(conn, &storage));
     return conn->client;
+}
+
+/* (path, None). Returns: new. */
+static PyObject *
+path_tuple(const char *path, size_t size)
+{
+    PyObject *name = PyUnicode_DecodeFSDefaultAndSize(path, (Py_ssize_t)size);
+    PyObject *pair = name != NULL ? PyTuple_Pack(2, name, Py_None) : NULL;
+
+    Py_XDECREF(name);
+    return pair;
+}
+
+/* Most connections of a server have come to one address: they share the tuple. Returns: new. */
+static PyObject *
+tcp_local(asgi_conn_t *conn)
+{
+    asgi_server_t *server = conn->server;
+    struct sockaddr_storage storage;
+    int size = sizeof storage, rc;
+    PyObject *local;
+
+    memset(&storage, 0, sizeof storage);
+    rc = uv_tcp_getsockname(&conn->stream.uv.tcp, (struct sockaddr *)&storage, &size);
+    if (rc == 0 && server->local != NULL
+        && memcmp(&storage, &server->local_address, sizeof storage) == 0)
+        return Py_NewRef(server->local);
+    local = address_tuple(&storage, rc);
+    if (rc == 0 && local != NULL) {
+        server->local_address = storage;
+        Py_XSETREF(server->local, Py_NewRef(local));
+    }
+    return local;
 }
 
 PyObject *
 asgi_conn_local(asgi_conn_t *conn)
 {
+    const asgi_proxy_header_t *proxied = conn->proxied;
     struct sockaddr_storage storage;
     char path[sizeof(struct sockaddr_un)];
     size_t path_size = sizeof path;
-    int size = sizeof storage;
 
     if (conn->local != NULL)
         return conn->local;
-    if (!conn->pipe) {
-        int rc = uv_tcp_getsockname(&conn->stream.uv.tcp, (struct sockaddr *)&storage, &size);
-        conn->local = address_tuple(&storage, rc);
+    if (proxied != NULL && proxied->family == ASGI_PROXY_UNIX) {
+        conn->local = path_tuple(proxied->path.destination,
+                                 strnlen(proxied->path.destination, ASGI_PROXY_PATH_MAX));
+    } else if (proxied != NULL) {
+        conn->local = address_tuple(&storage, asgi_proxied_address(proxied, false, &storage));
+    } else if (!conn->pipe) {
+        conn->local = tcp_local(conn);
     } else if (uv_pipe_getsockname(&conn->stream.uv.pipe, path, &path_size) == 0) {
-        PyObject *name = PyUnicode_DecodeFSDefaultAndSize(path, (Py_ssize_t)path_size);
-        if (name != NULL) {
-            conn->local = PyTuple_Pack(2, name, Py_None);
-            Py_DECREF(name);
-        }
+        conn->local = path_tuple(path, path_size);
     } else {
         conn->local = Py_NewRef(Py_None);
     }

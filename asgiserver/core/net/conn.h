@@ -28,6 +28,7 @@
 #include "net/peers.h"
 #include "net/stream.h"
 #include "proto/http1.h"
+#include "proto/proxy_protocol.h"
 
 struct asgi_server;
 struct CycleObject;
@@ -52,12 +53,15 @@ struct asgi_conn {
     void *proto_data;               /* the proto's */
     struct CycleObject *cycle;      /* owned, or NULL */
     PyObject *client, *local;       /* owned address tuples or None; NULL: not asked yet */
-    PyObject *tls;          /* owned dict for the scopes (asgi/tls_scope); NULL: not asked */
-    asgi_hook_t flush_hook; /* output to be sent before the next poll */
-    asgi_peer_t *peer;      /* weak: in server->peers; NULL: not counted */
-    size_t write_mark;      /* unsent bytes when the WRITE deadline last passed */
+    PyObject *tls;                /* owned dict for the scopes (asgi/tls_scope); NULL: not asked */
+    asgi_hook_t flush_hook;       /* output to be sent before the next poll */
+    asgi_peer_t *peer;            /* weak: in server->peers; NULL: not counted */
+    asgi_proxy_header_t *proxied; /* owned: the addresses in place of its own; NULL: its own */
+    size_t
+        mark; /* WRITE: unsent bytes when it last passed; BODY: bytes received since it was set */
     bool pipe;
     signed char trust; /* of the peer as a proxy: 1, -1, 0 while nobody has asked */
+    bool proxy_due;    /* it has to begin with a PROXY protocol header, and has not yet */
     bool ending;       /* asgi_conn_end() was called */
     bool lingering;
     bool request_over; /* the current request has been read to its end */
@@ -89,6 +93,9 @@ void asgi_conn_upgrade(asgi_conn_t *conn, const asgi_conn_proto_t *proto, void *
 /* The server drains: the connection ends with the answer to the request under way, or to the next
  * one if that comes soon, or without. GIL held. */
 void asgi_conn_shutdown(asgi_conn_t *conn);
+
+/* Bytes that a peer has to move for a deadline of this kind to be renewed. */
+size_t asgi_conn_quota(const asgi_conn_t *conn, asgi_deadline_kind_t kind);
 
 /* (host, port), (path, None) or None, as the scope shows them. Returns: borrowed, or NULL with an
  * exception. */

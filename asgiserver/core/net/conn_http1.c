@@ -9,7 +9,8 @@
  *   -      no       yes      the client is taking its answer       WRITE
  *   -      partial head      a request is arriving                 HEAD, not renewed by bytes
  *   set    -        full     the app waits for the client to take  WRITE
- *   set    yes      -        reading a body the app may want       BODY while we read
+ *   set    yes      -        reading a body the app may want       BODY while we read, renewed
+ *                                                                  by enough bytes
  *   set    no       -        the app works                         none
  *   -      yes      -        answered early, discarding the body   BODY
  *
@@ -55,10 +56,11 @@ asgi_http1_conn_set_deadline(asgi_conn_t *conn, bool progress)
         kind = conn->served ? ASGI_DEADLINE_IDLE : ASGI_DEADLINE_HEAD;
     }
     if (kind == conn->deadline.kind
-        && (kind == ASGI_DEADLINE_NONE || kind == ASGI_DEADLINE_HEAD || !progress))
+        && (kind == ASGI_DEADLINE_NONE || kind == ASGI_DEADLINE_HEAD || !progress
+            || (kind == ASGI_DEADLINE_BODY && conn->mark < asgi_conn_quota(conn, kind))))
         return;
-    if (kind == ASGI_DEADLINE_WRITE)
-        conn->write_mark = SIZE_MAX; /* measured when the deadline first passes */
+    /* WRITE: measured when the deadline first passes. */
+    conn->mark = kind == ASGI_DEADLINE_WRITE ? SIZE_MAX : 0;
     asgi_deadline_set(&conn->server->deadlines, &conn->deadline, kind);
 }
 
@@ -86,6 +88,9 @@ asgi_http1_conn_refuse(asgi_conn_t *conn, unsigned status, const char *text)
 
     if (conn->ending || conn->stream.closing)
         return;
+    /* These two stand for the application's answer, which its end counts. */
+    if (conn->server->stats != NULL && status != 403 && status != 500)
+        asgi_stats_refused(conn->server->stats, status);
     if (asgi_http1_out_plain(asgi_stream_out(&conn->stream), status,
                              asgi_server_defaults(conn->server), text, with_body)
         < 0) {
@@ -248,6 +253,8 @@ asgi_http1_conn_input(asgi_conn_t *conn, const char *data, size_t size)
     }
     if (conn->ending || conn->stream.closing)
         return size;
+    if (conn->deadline.kind == ASGI_DEADLINE_BODY)
+        conn->mark += used;
     asgi_http1_conn_set_deadline(conn, true);
     return used;
 }

@@ -6,6 +6,9 @@
 
 #include <stdlib.h>
 
+/* Expired in one turn of the loop: where a thousand expire together, others are served in between. */
+#define EXPIRED_AT_ONCE 64
+
 static void on_timer(uv_timer_t *timer);
 
 void
@@ -66,6 +69,7 @@ on_timer(uv_timer_t *timer)
 {
     asgi_deadlines_t *deadlines = timer->data;
     uint64_t now = uv_now(timer->loop), next = 0;
+    int budget = EXPIRED_AT_ONCE;
 
     deadlines->armed = 0;
     for (int i = 0; i < ASGI_DEADLINE_KINDS; i++) {
@@ -76,6 +80,10 @@ on_timer(uv_timer_t *timer)
                 if (next == 0 || deadline->at < next)
                     next = deadline->at;
                 break;
+            }
+            if (budget-- == 0) {
+                arm(deadlines, now + 1); /* not now: libuv would call again in this turn */
+                return;
             }
             asgi_link_remove(first);
             deadlines->on_expired(deadline);

@@ -19,7 +19,7 @@ typedef enum {
     ASGI_DEADLINE_NONE,
     ASGI_DEADLINE_TLS,      /* the TLS handshake, from accept */
     ASGI_DEADLINE_HEAD,     /* a whole request head, from accept or from its first byte */
-    ASGI_DEADLINE_BODY,     /* the next bytes of a body we are reading */
+    ASGI_DEADLINE_BODY,     /* enough bytes of a body we are reading */
     ASGI_DEADLINE_IDLE,     /* keep-alive */
     ASGI_DEADLINE_WRITE,    /* progress of bytes the client has to take, nothing else going on */
     ASGI_DEADLINE_LINGER,   /* the client's FIN after ours */

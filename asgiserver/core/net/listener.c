@@ -2,8 +2,8 @@
  *
  * listener.c: listening handles of a Server; see listener.h.
  *
- * TCP_NODELAY is set on the listening socket: on Linux accepted sockets inherit it, which saves a
- * system call per connection.
+ * TCP_NODELAY and TCP_NOTSENT_LOWAT are set on the listening socket: on Linux accepted sockets inherit
+ * them, which saves system calls per connection.
  */
 #define _GNU_SOURCE /* accept4 */
 
@@ -23,10 +23,13 @@
 #include <unistd.h>
 
 enum {
-    BURST = 64,            /* connections accepted in one turn of the loop */
-    HOLD_BACK_MS = 1,      /* in favour of a worker with fewer connections */
-    COURTESY = 4,          /* pauses in a row before a connection is taken after all */
-    PATIENCE = 50,         /* pauses after which that worker is taken to be stuck */
+    BURST = 64,       /* connections accepted in one turn of the loop */
+    HOLD_BACK_MS = 1, /* in favour of a worker with fewer connections */
+    COURTESY = 4,     /* pauses in a row before a connection is taken after all */
+    PATIENCE = 50,    /* pauses after which that worker is taken to be stuck */
+    /* Bytes that the kernel holds for a connection beyond what is on its way: without a bound it takes
+     * up to 4 MiB, and a thousand clients that read slowly use up all memory for TCP. */
+    UNSENT_AT_MOST = 262144,
     OUT_OF_FILES_MS = 100, /* until accept is tried again after EMFILE and the like */
 };
 
@@ -45,6 +48,17 @@ pause_for(asgi_listener_t *listener, uint64_t milliseconds)
 {
     uv_poll_stop(&listener->poll);
     uv_timer_start(&listener->pause, on_pause_over, milliseconds, 0);
+}
+
+/* Whether the kernel has given this listener its connections for itself. */
+static bool
+has_own_queue(int fd, int family)
+{
+    int shared = 0;
+    socklen_t size = sizeof shared;
+
+    return family != AF_UNIX && getsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &shared, &size) == 0
+           && shared != 0;
 }
 
 /* A socket, or -1 with errno. What ended before it was accepted is passed over. */
@@ -67,7 +81,7 @@ on_readable(uv_poll_t *handle, int status, int events)
     int fd, due = listener->holds < COURTESY ? 0 : listener->holds < PATIENCE ? 1 : BURST;
 
     for (int i = 0; i < BURST; i++) {
-        if (!asgi_balance_busier(&server->balance, server->connections)) {
+        if (listener->alone || !asgi_balance_busier(&server->balance, server->connections)) {
             listener->holds = 0;
         } else if (due-- <= 0) {
             if (listener->holds < PATIENCE)
@@ -117,7 +131,7 @@ int
 asgi_listener_open(asgi_server_t *server, int fd, int family)
 {
     asgi_listener_t *listener;
-    int own, one = 1, rc;
+    int own, one = 1, unsent = UNSENT_AT_MOST, rc;
 
     if (family != AF_INET && family != AF_INET6 && family != AF_UNIX)
         return UV_EAFNOSUPPORT;
@@ -129,11 +143,14 @@ asgi_listener_open(asgi_server_t *server, int fd, int family)
         close(own);
         return rc;
     }
-    if (family != AF_UNIX)
+    if (family != AF_UNIX) {
         setsockopt(own, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+        setsockopt(own, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
+    }
     listener->server = server;
     listener->pipe = family == AF_UNIX;
     listener->fd = own;
+    listener->alone = has_own_queue(own, family);
     asgi_link_init(&listener->link);
     rc = uv_poll_init(asgi_loop_uv(server->loop), &listener->poll, own);
     if (rc < 0) {

@@ -4,7 +4,8 @@
  *
  * Workers share the socket, and each of them is woken by each connection. One that has more
  * connections than another holds back for a moment (balance.h), so that long-lived connections
- * spread evenly; but never longer, for that other worker may have better things to do.
+ * spread evenly; but never longer, for that other worker may have better things to do. With
+ * SO_REUSEPORT each has a socket of its own, and none of this applies.
  */
 #ifndef ASGI_LISTENER_H
 #define ASGI_LISTENER_H
@@ -23,6 +24,7 @@ typedef struct asgi_listener {
     asgi_link_t link;           /* in server->listeners */
     struct asgi_server *server; /* borrowed: it is held while the listener lives */
     bool pipe;                  /* AF_UNIX */
+    bool alone;                 /* SO_REUSEPORT: no other worker can take its connections */
     int holds;                  /* pauses in a row in favour of other workers */
     bool refused;               /* accept failed, and the log says so */
     int fd;                     /* owned: the listener's own duplicate */

@@ -88,6 +88,7 @@ static void
 on_read(uv_stream_t *handle, ssize_t size, const uv_buf_t *buf)
 {
     asgi_stream_t *stream = stream_of((uv_handle_t *)handle);
+    bool secured = stream->tls != NULL;
 
     if (size == 0)
         return;
@@ -111,6 +112,8 @@ on_read(uv_stream_t *handle, ssize_t size, const uv_buf_t *buf)
         if (used < (size_t)size)
             keep(stream, buf->base + used, (size_t)size - used);
     }
+    if (!secured && stream->tls != NULL)
+        asgi_stream_tls_catch_up(stream);
 }
 
 void

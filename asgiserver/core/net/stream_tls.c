@@ -262,3 +262,14 @@ asgi_stream_tls_input(asgi_stream_t *stream, const char *data, size_t size)
     if (tls->session.ended && !stream->eof && !stream->closing && !stream->broken)
         asgi_stream_end_input(stream);
 }
+
+void
+asgi_stream_tls_catch_up(asgi_stream_t *stream)
+{
+    asgi_buf_t early = stream->in;
+
+    memset(&stream->in, 0, sizeof stream->in);
+    if (asgi_buf_size(&early) > 0 && !stream->closing && !stream->broken)
+        asgi_stream_tls_input(stream, asgi_buf_front(&early), asgi_buf_size(&early));
+    asgi_buf_dispose(&early);
+}

@@ -51,6 +51,9 @@ size_t asgi_stream_tls_unsent(const asgi_stream_t *stream);
 
 /* ---- for stream.c ---- */
 
+/* TLS was started by an event: what is in the stream's `in` was read too early, it is no plain
+ * text. */
+void asgi_stream_tls_catch_up(asgi_stream_t *stream);
 /* Bytes were read. */
 void asgi_stream_tls_input(asgi_stream_t *stream, const char *data, size_t size);
 /* As asgi_stream_flush(), when nothing is in flight and there is something to send. */

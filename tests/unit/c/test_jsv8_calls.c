@@ -225,7 +225,7 @@ test_heap_limit(void **state)
     expect_int(isolate, "let n = 0; for (let i = 0; i < 500; i++) n += new Uint8Array(1e6).length;"
                         " n", 500000000);
     jsv8_heap_stats_t stats;
-    jsv8_collect(isolate);
+    jsv8_collect(isolate, 1);
     jsv8_heap_stats(isolate, &stats);
     assert_true(stats.heap_used > 0 && stats.heap_used < 32 << 20);
     assert_true(stats.external < 32 << 20);
