@@ -43,6 +43,8 @@ class JSError(Error):
     column: int
     end_column: int
     source_line: str
+    _thrown: Any = None
+    """A handle of what was thrown, while it is on its way through Python back to JavaScript."""
 
     def __init__(
         self,

@@ -540,6 +540,7 @@ context_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
         return NULL;
     }
     context->state = jsrt_state_of(module);
+    Py_INCREF(module);
     context->state->context_count++;
     context->home_thread = pthread_self();
     context->timeout = timeout;
@@ -568,6 +569,7 @@ static int
 context_traverse(ContextObject *context, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(context));
+    Py_VISIT(context->state->module);
     Py_VISIT(context->home);
     Py_VISIT(context->parent);
     int code = jsrt_expose_traverse(context, visit, arg);
@@ -615,9 +617,11 @@ context_dealloc(ContextObject *context)
     }
     PyMem_Free(context->sources);
     Py_CLEAR(context->fixed);
+    PyObject *module = context->state->module;
     context->state->context_count--;
     type->tp_free(context);
     Py_DECREF(type);
+    Py_DECREF(module);
 }
 
 static PyObject *

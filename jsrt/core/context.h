@@ -18,7 +18,7 @@
 
 typedef struct jsrt_context {
     PyObject_HEAD
-    jsrt_state_t *state; /* borrowed from the module, which the type keeps alive */
+    jsrt_state_t *state; /* borrowed from the module, of which this owns a reference */
     PyObject *weakrefs;
     EngineObject *home; /* owned; a realm's is its parent's */
     double timeout;     /* seconds, 0: none */

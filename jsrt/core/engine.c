@@ -12,6 +12,7 @@
  */
 #include "engine.h"
 
+
 #include "bell.h"
 #include "bridge.h"
 #include "error.h"
@@ -22,29 +23,20 @@
 #include "stats.h"
 #include "to_py.h"
 
-int jsrt_unusable;
 _Thread_local jsrt_calling_t *jsrt_calling;
 
 static _Thread_local EngineObject *turning; /* whose loop this thread runs */
 static pthread_t first_thread;
-static int started, first_thread_known;
+static int first_thread_known;
 
 static jsrt_bell_t left = JSRT_BELL_INIT; /* rung when a thread leaves an engine */
 static pthread_mutex_t boot_mutex = PTHREAD_MUTEX_INITIALIZER;
 
-/* ---- The process ------------------------------------------------------------------------------ */
-
-static void
-on_fork_in_child(void)
-{
-    if (started) {
-        jsrt_unusable = 1;
-    }
-}
+/* ---- The loop's turn --------------------------------------------------------------------------- */
 
 /* Around the wait of jsv8_turn(1): other threads may have the GIL meanwhile. */
-static void
-before_blocking(void)
+void
+jsrt_engine_before_blocking(void)
 {
     EngineObject *engine = turning;
     if (engine != NULL && engine->watch.released == NULL) {
@@ -52,36 +44,21 @@ before_blocking(void)
     }
 }
 
-static void
-after_blocking(void)
+int
+jsrt_engine_turn(EngineObject *engine, int wait)
 {
-    /* Regained by jsrt_engine_turn: callbacks in between take the GIL themselves. */
+    EngineObject *outer = turning;
+    turning = engine;
+    int alive = jsv8_turn(engine->isolate, wait);
+    turning = outer;
+    jsrt_watch_regain(&engine->watch);
+    if (atomic_load(&jsrt_locking_wanted) && !jsv8_locking_is_on()) {
+        jsv8_lock_current(engine->isolate);
+    }
+    return alive;
 }
 
-int
-jsrt_engine_process_start(jsrt_state_t *state)
-{
-    if (started) {
-        return 0;
-    }
-    const char *share = NULL;
-    if (state->share_dir != NULL && PyUnicode_Check(state->share_dir)) {
-        share = PyUnicode_AsUTF8(state->share_dir);
-        if (share == NULL) {
-            return -1;
-        }
-    }
-    jsv8_error_t error = {0};
-    jsv8_status_t status = jsv8_process_start(share, &error);
-    if (status != JSV8_OK) {
-        jsrt_error_raise(state, status, &error);
-        return -1;
-    }
-    jsv8_set_blocking_hooks(before_blocking, after_blocking);
-    pthread_atfork(NULL, NULL, on_fork_in_child);
-    started = 1;
-    return 0;
-}
+/* ---- Threads -------------------------------------------------------------------------------------- */
 
 static int
 is_mine(EngineObject *engine)
@@ -130,8 +107,8 @@ turn_locking_on(jsrt_state_t *state)
 static void
 set_ready(EngineObject *engine)
 {
-    engine->ready =
-        engine->isolate != NULL && !engine->condemned && !engine->closed && !engine->in_callback;
+    engine->ready = engine->isolate != NULL && !engine->condemned && !engine->closed
+                    && !engine->in_callback && !engine->offered;
 }
 
 PyGILState_STATE
@@ -403,10 +380,28 @@ refuse(EngineObject *engine)
     return 0;
 }
 
+/* The GIL is mostly put down by Python that JavaScript calls, when nobody can enter: a thread that
+ * calls over and over would keep the others out for ever. */
+static void
+let_others_go_first(EngineObject *engine)
+{
+    enum { ROUNDS = 50, ROUND_NS = 1000000 };
+    for (int i = 0; i < ROUNDS && engine->offered && engine->waiting > 0; i++) {
+        Py_BEGIN_ALLOW_THREADS
+        nanosleep(&(struct timespec){.tv_nsec = ROUND_NS}, NULL);
+        Py_END_ALLOW_THREADS
+    }
+    engine->offered = 0;
+    set_ready(engine);
+}
+
 /* Until nobody is inside. */
 static int
 wait_for_turn(EngineObject *engine)
 {
+    if (engine->offered) {
+        let_others_go_first(engine);
+    }
     while (jsrt_watch_busy(&engine->watch) || engine->in_callback) {
         if (is_mine(engine)) {
             PyErr_SetString(PyExc_RuntimeError,
@@ -415,11 +410,18 @@ wait_for_turn(EngineObject *engine)
                             "be called from a signal handler or finalizer during a call");
             return -1;
         }
-        engine->waiting++;
+        if (engine->waiting++ == 0) {
+            engine->waiting_since = jsrt_now();
+        }
         int code = jsrt_bell_wait(&left);
         engine->waiting--;
         if (code < 0) {
             return -1;
+        }
+        if (!jsrt_watch_busy(&engine->watch) && !engine->in_callback) {
+            engine->waiting_since = jsrt_now();
+            engine->offered = 0;
+            set_ready(engine);
         }
     }
     return 0;
@@ -547,6 +549,9 @@ jsrt_engine_leave_slowly(EngineObject *engine)
         PyErr_Restore(type, value, traceback);
     }
     if (engine->waiting) {
+        enum { LONG_NS = 20000000 };
+        engine->offered = jsrt_now() - engine->waiting_since > LONG_NS;
+        set_ready(engine);
         jsrt_bell_ring(&left);
     }
 }
@@ -577,7 +582,13 @@ jsrt_engine_raise(EngineObject *engine, jsv8_status_t status, const jsv8_error_t
         PyErr_SetString(engine->state->HeapLimit, text);
         return;
     }
+    /* On its way through Python that JavaScript called: it may come back there. */
+    jsv8_ref_t *thrown =
+        engine->nested && status == JSV8_EXCEPTION ? jsv8_take_thrown(engine->isolate) : NULL;
     jsrt_error_raise(engine->state, status, error);
+    if (thrown != NULL) {
+        jsrt_error_carry(engine, thrown);
+    }
 }
 
 PyObject *
@@ -592,20 +603,6 @@ jsrt_engine_result(EngineObject *engine, jsv8_status_t status, const jsv8_value_
     }
     jsrt_engine_raise(engine, status, error);
     return NULL;
-}
-
-int
-jsrt_engine_turn(EngineObject *engine, int wait)
-{
-    EngineObject *outer = turning;
-    turning = engine;
-    int alive = jsv8_turn(engine->isolate, wait);
-    turning = outer;
-    jsrt_watch_regain(&engine->watch);
-    if (atomic_load(&jsrt_locking_wanted) && !jsv8_locking_is_on()) {
-        jsv8_lock_current(engine->isolate);
-    }
-    return alive;
 }
 
 /* ---- The end ------------------------------------------------------------------------------------------------ */
@@ -629,62 +626,6 @@ jsrt_engine_loop_closing(jsrt_state_t *state, PyObject *loop_object)
     }
 }
 
-/* Calls that other threads are still in (daemon threads) get a moment to be stopped. */
-static void
-stop_running_calls(jsrt_state_t *state)
-{
-    enum { ROUNDS = 100, ROUND_NS = 10000000 };
-    for (int round = 0; round < ROUNDS; round++) {
-        int busy = 0;
-        for (EngineObject *engine = state->engines; engine != NULL; engine = engine->next) {
-            if (jsrt_watch_busy(&engine->watch) && engine->isolate != NULL) {
-                busy = 1;
-                jsv8_terminate(engine->isolate);
-            }
-        }
-        if (!busy) {
-            return;
-        }
-        Py_BEGIN_ALLOW_THREADS
-        nanosleep(&(struct timespec){.tv_nsec = ROUND_NS}, NULL);
-        Py_END_ALLOW_THREADS
-    }
-}
-
-/* One that this thread may close, borrowed; NULL: none is left. */
-static EngineObject *
-closable(jsrt_state_t *state)
-{
-    EngineObject *engine = state->engines;
-    while (engine != NULL
-           && (jsrt_watch_busy(&engine->watch) || (engine->pinned && !is_mine(engine)))) {
-        engine = engine->next;
-    }
-    return engine;
-}
-
-void
-jsrt_engine_exit(jsrt_state_t *state)
-{
-    state->exiting = 1;
-    if (!started || jsrt_unusable) {
-        return;
-    }
-    stop_running_calls(state);
-    EngineObject *engine;
-    while ((engine = closable(state)) != NULL) {
-        Py_INCREF(engine);
-        jsrt_engine_close(engine);
-        Py_DECREF(engine);
-    }
-    jsrt_grave_reap(state);
-    jsrt_watchdog_stop();
-    jsrt_unusable = 1;
-    if (state->engines == NULL && !jsrt_has_graves) {
-        jsv8_process_stop();
-    }
-}
-
 /* ---- The type ------------------------------------------------------------------------------------------------- */
 
 EngineObject *
@@ -697,6 +638,7 @@ jsrt_engine_new(jsrt_state_t *state, jsv8_profile_t profile, size_t heap_limit, 
     }
     memset((char *)engine + sizeof(PyObject), 0, sizeof(*engine) - sizeof(PyObject));
     engine->state = state;
+    Py_INCREF(state->module);
     engine->profile = profile;
     engine->heap_limit = heap_limit;
     engine->timeout = timeout;
@@ -710,6 +652,7 @@ static int
 engine_traverse(EngineObject *engine, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(engine));
+    Py_VISIT(engine->state->module);
     Py_VISIT(engine->loop_object);
     Py_VISIT(engine->turn);
     Py_VISIT(engine->timer);
@@ -741,9 +684,11 @@ engine_dealloc(EngineObject *engine)
     engine_clear(engine);
     Py_CLEAR(engine->watch.raised);
     PyErr_Restore(error_type, error_value, traceback);
+    PyObject *module = engine->state->module;
     engine->state->engine_count--;
     PyObject_GC_Del(engine);
     Py_DECREF(type);
+    Py_DECREF(module);
 }
 
 static PyObject *

@@ -29,7 +29,7 @@ struct jsrt_script;
 
 typedef struct jsrt_engine {
     PyObject_HEAD
-    jsrt_state_t *state; /* borrowed from the module, which the type keeps alive */
+    jsrt_state_t *state; /* borrowed from the module, of which this owns a reference */
 
     /* How to boot; set once. */
     jsv8_profile_t profile;
@@ -48,14 +48,16 @@ typedef struct jsrt_engine {
     int unusual;     /* JSRT_NESTED, JSRT_DROPPED: what a leave must look at */
     struct jsrt_context *context; /* weak: who made it; cleared by that one, NULL then */
     struct jsrt_context *scope;   /* weak: whose global scope is current; NULL: see realm.c */
-    int transient;         /* that context may go before the isolate: nothing is kept for it */
-    unsigned long exposed; /* the last of the scope's exposures this isolate has */
-    pthread_t thread;      /* who entered last; of a pinned engine: its home */
-    unsigned boot;         /* how often it booted */
-    Py_ssize_t applied;    /* how many of the scope's sources this isolate has run */
-    Py_ssize_t waiting;    /* threads that wait to enter */
-    uint64_t looks;        /* entries of stats.c, which are no calls */
-    uint64_t past_calls;   /* of its calls those in state->past_calls */
+    int transient;          /* that context may go before the isolate: nothing is kept for it */
+    unsigned long exposed;  /* the last of the scope's exposures this isolate has */
+    pthread_t thread;       /* who entered last; of a pinned engine: its home */
+    unsigned boot;          /* how often it booted */
+    Py_ssize_t applied;     /* how many of the scope's sources this isolate has run */
+    Py_ssize_t waiting;     /* threads that wait to enter */
+    uint64_t waiting_since; /* the last time one of them got in, or the first began to wait */
+    int offered;            /* they have waited long: whoever was inside lets them go first */
+    uint64_t looks;         /* entries of stats.c, which are no calls */
+    uint64_t past_calls;    /* of its calls those in state->past_calls */
     struct jsrt_script *scripts;         /* owned list: source.c */
     PyObject *texts;                     /* owned list, or NULL: what V8 reads where it lies */
     struct jsrt_engine *next, *previous; /* state->engines, while booted */
@@ -112,6 +114,8 @@ void jsrt_engine_callback_end(EngineObject *engine, PyGILState_STATE gil);
 /* One turn of an own loop, inside. wait: 1 may block, at most until the tick. Returns whether
  * something is alive. */
 int jsrt_engine_turn(EngineObject *engine, int wait);
+/* Before that blocks: other threads may have the GIL meanwhile. */
+void jsrt_engine_before_blocking(void);
 /* Starts V8 where that has not happened. Returns 0, or -1 with an exception. */
 int jsrt_engine_process_start(jsrt_state_t *state);
 /* At exit: closes every engine and stops V8. */

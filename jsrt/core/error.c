@@ -7,7 +7,7 @@
  */
 #include "error.h"
 
-#include "to_py.h"
+#include "object.h"
 
 static PyObject *
 class_for(jsrt_state_t *state, jsv8_status_t status, const jsv8_error_t *error)
@@ -143,6 +143,23 @@ jsrt_error_raise(jsrt_state_t *state, jsv8_status_t status, const jsv8_error_t *
         PyErr_SetObject((PyObject *)Py_TYPE(exception), exception);
         Py_DECREF(exception);
     }
+}
+
+void
+jsrt_error_carry(EngineObject *engine, jsv8_ref_t *thrown)
+{
+    PyObject *type, *value, *traceback;
+    jsv8_value_t result = {.tag = JSV8_REF, .u.ref = thrown};
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    PyObject *handle = jsrt_object_from(engine, &result);
+    if (handle != NULL && value != NULL
+        && PyObject_TypeCheck(value, (PyTypeObject *)engine->state->JSError)) {
+        PyObject_SetAttrString(value, "_thrown", handle);
+    }
+    Py_XDECREF(handle);
+    PyErr_Clear();
+    PyErr_Restore(type, value, traceback);
 }
 
 void

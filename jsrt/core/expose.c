@@ -26,6 +26,7 @@ typedef struct {
     jsrt_args_t args;
     PyObject *exception;              /* owned, or V8's */
     PyObject *name, *message, *stack; /* owned, may be NULL */
+    PyObject *value;                  /* owned: a handle of what JavaScript had thrown, or NULL */
     jsv8_thrown_t thrown;
 } exception_t;
 
@@ -46,12 +47,18 @@ exception_init(exception_t *out, jsrt_state_t *state, PyObject *exception, int k
 {
     jsrt_args_init(&out->args, state);
     out->exception = exception;
-    out->stack = NULL;
+    out->stack = out->value = NULL;
+    out->thrown.value = NULL;
     if (PyObject_TypeCheck(exception, (PyTypeObject *)state->JSError)) {
-        /* JavaScript's own, on its way through Python: with the stack it had. */
+        /* JavaScript's own, on its way through Python: the same object again, where it is at hand,
+         * else one with the stack it had. */
         out->name = PyObject_GetAttrString(exception, "name");
         out->message = PyObject_GetAttrString(exception, "message");
         out->stack = PyObject_GetAttrString(exception, "stack");
+        out->value = PyObject_GetAttrString(exception, "_thrown");
+        if (out->value != NULL && jsrt_object_check(state, out->value)) {
+            out->thrown.value = ((HandleObject *)out->value)->ref;
+        }
     } else {
         out->name = PyObject_GetAttrString((PyObject *)Py_TYPE(exception), "__name__");
         out->message = PyObject_Str(exception);
@@ -73,10 +80,16 @@ exception_dispose(exception_t *out)
 {
     if (!out->thrown.taken) {
         Py_DECREF(out->exception);
+    } else if (out->value != NULL) {
+        /* Else the exception would keep JavaScript's error, and that the exception, for good. */
+        if (PyObject_SetAttrString(out->exception, "_thrown", Py_None) < 0) {
+            PyErr_Clear();
+        }
     }
     Py_XDECREF(out->name);
     Py_XDECREF(out->message);
     Py_XDECREF(out->stack);
+    Py_XDECREF(out->value);
     jsrt_args_release(&out->args);
 }
 

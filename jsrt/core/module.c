@@ -176,6 +176,7 @@ static int
 module_exec(PyObject *module)
 {
     jsrt_state_t *state = jsrt_state_of(module);
+    state->module = module;
     state->function_vectorcall = jsrt_function_vectorcall();
     state->datetime = PyCapsule_Import(PyDateTime_CAPSULE_NAME, 0);
     state->kinds = PyDict_New();

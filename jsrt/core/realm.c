@@ -74,6 +74,7 @@ jsrt_realm_new(ContextObject *parent, PyObject *const *args, Py_ssize_t count, P
         return NULL;
     }
     context->state = parent->state;
+    Py_INCREF(context->state->module);
     context->state->context_count++;
     context->home_thread = pthread_self();
     context->parent = (ContextObject *)Py_NewRef(parent);

@@ -20,6 +20,9 @@ struct jsrt_engine;
 enum { JSRT_KEY_CACHE = 1024, JSRT_KEY_LONGEST = 40 };
 
 typedef struct jsrt_state {
+    PyObject *module; /* borrowed: it owns this. Contexts and engines own a reference to it, since
+                         at exit the collector takes types and module apart before them */
+
     /* Types of this module, owned. */
     PyTypeObject *ContextType, *EngineType;
     PyTypeObject *ObjectType, *FunctionType, *PromiseType, *IteratorType, *SettlerType;

@@ -228,6 +228,9 @@ caught_status(jsv8_isolate *iso, Entry &entry, v8::TryCatch &caught, jsv8_error_
     if (entry.stopped()) {
         return fail(error, entry.stop_status(), "");
     }
+    if (!entry.outermost() && thrown->IsObject()) {
+        iso->last_thrown.Reset(iso->v8, thrown); /* it may cross the host and be thrown again */
+    }
     return JSV8_EXCEPTION;
 }
 

@@ -30,6 +30,7 @@ struct Hosted {
     jsv8_isolate *iso;
     void *object; /* the host's, owned */
     jsv8_host_kind_t kind;
+    bool once; /* of an error of JavaScript's own: until it arrives */
     v8::Global<v8::Object> weak;
     Hosted *next, *previous;
 };
@@ -99,11 +100,10 @@ unlink_hosted(Host *host, Hosted *hosted)
     }
 }
 
-/* JavaScript's object is gone. In a collection. */
+/* The host's object may be fetched. */
 void
-on_gone(const v8::WeakCallbackInfo<Hosted> &info)
+retire(Hosted *hosted)
 {
-    Hosted *hosted = info.GetParameter();
     jsv8_isolate *iso = hosted->iso;
     hosted->weak.Reset();
     Registry guard;
@@ -113,6 +113,13 @@ on_gone(const v8::WeakCallbackInfo<Hosted> &info)
     if (iso->user != nullptr && iso->on_dropped != nullptr) {
         iso->on_dropped(iso->user);
     }
+}
+
+/* JavaScript's object is gone. In a collection. */
+void
+on_gone(const v8::WeakCallbackInfo<Hosted> &info)
+{
+    retire(info.GetParameter());
 }
 
 void
@@ -135,6 +142,18 @@ mark(jsv8_isolate *iso, v8::Local<v8::Context> context, v8::Local<v8::Object> ob
 {
     return object->SetPrivate(context, strong(iso->host->key), v8::External::New(iso->v8, hosted))
         .FromMaybe(false);
+}
+
+/* What object is tied to, or NULL. Runs no JavaScript. */
+Hosted *
+hosted_of(jsv8_isolate *iso, v8::Local<v8::Context> context, v8::Local<v8::Object> object)
+{
+    v8::Local<v8::Value> found;
+    if (object->IsProxy() || !object->GetPrivate(context, strong(iso->host->key)).ToLocal(&found)
+        || !found->IsExternal()) {
+        return nullptr;
+    }
+    return static_cast<Hosted *>(found.As<v8::External>()->Value());
 }
 
 /* The buffers of calls, put aside where a conversion is writing them. */
@@ -221,6 +240,33 @@ define(v8::Local<v8::Context> context, v8::Local<v8::Object> object, v8::Local<v
     (void)object->DefineOwnProperty(context, key, value, v8::DontEnum).IsNothing();
 }
 
+/* Ties the host's object to what is thrown for it, unless that carries one already. */
+void
+tie_error(jsv8_isolate *iso, v8::Local<v8::Context> context, v8::Local<v8::Object> error,
+          jsv8_thrown_t *thrown)
+{
+    if (thrown->object == nullptr || iso->on_call == nullptr || !prepare(iso, context)
+        || error->IsProxy()) {
+        return;
+    }
+    Hosted *hosted = hosted_of(iso, context, error);
+    if (hosted != nullptr && !hosted->once) {
+        return;
+    }
+    if (hosted != nullptr) {
+        retire(hosted);
+    }
+    hosted = new (std::nothrow) Hosted{
+        iso, thrown->object, JSV8_HOST_FUNCTION, thrown->value != nullptr, {}, nullptr, nullptr};
+    if (hosted != nullptr && mark(iso, context, error, hosted)) {
+        tie(iso, hosted, error);
+        thrown->taken = 1;
+    } else {
+        (void)error->DeletePrivate(context, strong(iso->host->key)).IsNothing();
+        delete hosted;
+    }
+}
+
 /* An Error as thrown says, with its object tied to it; an empty one: no memory. */
 v8::Local<v8::Value>
 make_error(jsv8_isolate *iso, Entry &entry, jsv8_thrown_t *thrown)
@@ -228,6 +274,13 @@ make_error(jsv8_isolate *iso, Entry &entry, jsv8_thrown_t *thrown)
     v8::Isolate *v8 = iso->v8;
     v8::Local<v8::Context> context = entry.context();
     v8::TryCatch swallow(v8);
+    if (thrown->value != nullptr && thrown->value->isolate == iso) {
+        v8::Local<v8::Value> again = v8::Local<v8::Value>::New(v8, thrown->value->value);
+        if (again->IsObject()) {
+            tie_error(iso, context, again.As<v8::Object>(), thrown);
+        }
+        return again;
+    }
     v8::Local<v8::Value> text, name, stack;
     jsv8_error_t error;
     if (to_v8(iso, entry, &thrown->message, &text, &error) != JSV8_OK || !text->IsString()) {
@@ -241,16 +294,7 @@ make_error(jsv8_isolate *iso, Entry &entry, jsv8_thrown_t *thrown)
     if (to_v8(iso, entry, &thrown->stack, &stack, &error) == JSV8_OK && stack->IsString()) {
         define(context, object, literal(v8, "stack"), stack);
     }
-    if (thrown->object != nullptr && iso->on_call != nullptr && prepare(iso, context)) {
-        Hosted *hosted = new (std::nothrow)
-            Hosted{iso, thrown->object, JSV8_HOST_FUNCTION, {}, nullptr, nullptr};
-        if (hosted != nullptr && mark(iso, context, object, hosted)) {
-            tie(iso, hosted, object);
-            thrown->taken = 1;
-        } else {
-            delete hosted;
-        }
-    }
+    tie_error(iso, context, object, thrown);
     return made;
 }
 
@@ -271,7 +315,7 @@ make_callback(jsv8_isolate *iso, Entry &entry, jsv8_callback_t *callback, v8::Lo
     Hosted *hosted = nullptr;
     bool ok = !callback->taken && prepare(iso, context)
               && (hosted = new (std::nothrow)
-                      Hosted{iso, callback->object, callback->kind, {}, nullptr, nullptr})
+                      Hosted{iso, callback->object, callback->kind, false, {}, nullptr, nullptr})
                      != nullptr
               && v8::Function::New(context, on_native_call, v8::External::New(v8, hosted), 0,
                                    v8::ConstructorBehavior::kThrow)
@@ -298,12 +342,15 @@ make_callback(jsv8_isolate *iso, Entry &entry, jsv8_callback_t *callback, v8::Lo
 void *
 host_object(jsv8_isolate *iso, v8::Local<v8::Context> context, v8::Local<v8::Object> object)
 {
-    v8::Local<v8::Value> found;
-    if (object->IsProxy() || !object->GetPrivate(context, strong(iso->host->key)).ToLocal(&found)
-        || !found->IsExternal()) {
+    Hosted *hosted = hosted_of(iso, context, object);
+    if (hosted == nullptr) {
         return nullptr;
     }
-    return static_cast<Hosted *>(found.As<v8::External>()->Value())->object;
+    void *found = hosted->object;
+    if (hosted->once && object->DeletePrivate(context, strong(iso->host->key)).FromMaybe(false)) {
+        retire(hosted); /* owned still, until the host fetches it */
+    }
+    return found;
 }
 
 Hosted *
@@ -437,6 +484,18 @@ jsv8_settle(jsv8_ref_t *resolver, const jsv8_value_t *value, jsv8_thrown_t *thro
     }
     drain(iso, entry);
     return entry.stopped() ? fail(error, entry.stop_status(), "") : JSV8_OK;
+}
+
+jsv8_ref_t *
+jsv8_take_thrown(jsv8_isolate_t *iso)
+{
+    if (iso->last_thrown.IsEmpty()) {
+        return nullptr;
+    }
+    Entry entry(iso);
+    jsv8_ref_t *ref = make_ref(iso, strong(iso->last_thrown));
+    iso->last_thrown.Reset();
+    return ref;
 }
 
 void *

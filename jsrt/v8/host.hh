@@ -14,8 +14,8 @@ namespace jsv8
 jsv8_status_t make_callback(jsv8_isolate *iso, Entry &entry, jsv8_callback_t *callback,
                             v8::Local<v8::Value> *out, jsv8_error_t *error);
 
-/* The host's object that a function or an error stands for, borrowed, or NULL. Runs no
- * JavaScript. iso->host is not NULL. */
+/* The host's object that a function or an error stands for, borrowed, or NULL; an error of
+ * JavaScript's own stands for it this once. Runs no JavaScript. iso->host is not NULL. */
 void *host_object(jsv8_isolate *iso, v8::Local<v8::Context> context, v8::Local<v8::Object> object);
 
 /* The end of an isolate: what it owned is taken from it, inside; released, the last step. */

@@ -278,6 +278,7 @@ jsv8_isolate_free(jsv8_isolate_t *iso)
             }
             forget_refs(iso);
             owned = forget_host(iso);
+            iso->last_thrown.Reset();
             iso->ticks = nullptr;
             iso->ticks_store.reset();
             iso->tick_resource.Reset();

@@ -149,7 +149,8 @@ struct jsv8_isolate : jsv8::RealmParts {
     v8::CpuProfiler *profiler = nullptr;                /* profile.cc, owned */
     std::vector<v8::Global<v8::UnboundScript>> scripts; /* code_cache.cc */
 
-    jsv8::Host *host = nullptr; /* host.cc, owned; NULL: not needed yet */
+    jsv8::Host *host = nullptr;        /* host.cc, owned; NULL: not needed yet */
+    v8::Global<v8::Value> last_thrown; /* host.cc: jsv8_take_thrown */
     int converting = 0;    /* JavaScript may run while scratch or error_texts are being written */
     jsv8::Scratch scratch; /* the bytes of results */
     jsv8::ErrorTexts *error_texts = nullptr;     /* owned: texts of the caller's error */

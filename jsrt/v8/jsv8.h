@@ -333,11 +333,13 @@ jsv8_status_t jsv8_global(jsv8_isolate_t *isolate, jsv8_value_t *result, jsv8_er
 
 /* ---- host.cc: JavaScript calls the host ---------------------------------------------------- */
 
-/* What the host throws: an Error with this name, message and (where it is a text) stack. */
+/* What the host throws: an Error with this name, message and (where it is a text) stack, or value,
+ * where it is of the same isolate. */
 typedef struct {
     jsv8_value_t name, message, stack;
-    void *object; /* stays with the error, for jsv8_error_t.host; NULL: none */
-    int taken;    /* out: the isolate owns object */
+    const jsv8_ref_t *value; /* borrowed, or NULL */
+    void *object;            /* stays with the error, for jsv8_error_t.host; NULL: none */
+    int taken;               /* out: the isolate owns object */
 } jsv8_thrown_t;
 
 /* In on_call, [home]: the arguments, delivered as by JSV8_RAW (an iterator has one: 0 asks for
@@ -355,6 +357,8 @@ void jsv8_frame_throw(jsv8_frame_t *frame, jsv8_thrown_t *thrown);
 jsv8_status_t jsv8_frame_promise(jsv8_frame_t *frame, jsv8_ref_t **resolver, jsv8_error_t *error);
 jsv8_status_t jsv8_settle(jsv8_ref_t *resolver, const jsv8_value_t *value, jsv8_thrown_t *thrown,
                           jsv8_error_t *error);
+/* The object that ended the last call from inside of on_call with JSV8_EXCEPTION, or NULL. [home] */
+jsv8_ref_t *jsv8_take_thrown(jsv8_isolate_t *isolate);
 /* One object that JavaScript has no way to any more, given back to the caller; NULL: none. */
 void *jsv8_dropped(jsv8_isolate_t *isolate);
 /* All that the isolate owns, dropped or not, for the caller's garbage collector. */

@@ -14,7 +14,7 @@ struct jsv8_ref {
     v8::Global<v8::Value> value;
     v8::Global<v8::Value> receiver; /* `this` of a function found by a dotted path */
     bool callable, promise;
-    jsv8_want_t want; /* of a promise: how its value is to be delivered */
+    jsv8_want_t want;      /* of a promise: how its value is to be delivered */
     jsv8_ref *next, *prev; /* iso->refs */
     jsv8_ref *next_dead;   /* iso->dead_refs */
 };

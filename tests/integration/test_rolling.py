@@ -3,8 +3,8 @@
 request is lost: over TCP, over a Unix socket, and behind nginx and HAProxy, whose idle connections
 to us are closed by us at any time.
 
-$CASGI_ROLLING_SECONDS says for how long, each (1.5; `make rolling`: 30). With wrk installed, what can
-be reached by TCP is loaded by it.
+$CASGI_ROLLING_SECONDS says for how long, each (1.5; `make rolling`: 30). Where wrk is installed, it
+loads what can be reached by TCP.
 """
 
 from __future__ import annotations

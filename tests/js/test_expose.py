@@ -186,6 +186,34 @@ def test_javascript_errors_cross_python(ctx):
     assert "deep.js" in ctx.eval("try { call(fails) } catch (e) { e.stack }")
 
 
+def test_javascript_gets_its_own_error_back(ctx):
+    ctx.expose("call", lambda f: f())
+    ctx.expose("wrap", lambda f: call_and_wrap(f))
+
+    def call_and_wrap(f):
+        try:
+            f()
+        except jsrt.JSError as error:
+            raise Custom("wrapped") from error
+
+    ctx.compile(
+        "class NotFound extends Error { constructor() { super('nothing'); this.code = 404 } };"
+        "globalThis.kept = new NotFound; const fails = () => { throw kept };"
+        "const seen = f => { try { call(f) } catch (e) { return [e === kept, e.code] } };"
+        "const odd = { toString() { return 'odd' } };"
+    )
+    assert ctx.call("seen", [ctx.eval("fails")]) == [True, 404]
+    assert ctx.eval("try { call(() => { throw odd }) } catch (e) { e === odd }")
+    assert ctx.eval("try { wrap(fails) } catch (e) { e.name }") == "Custom"
+    with pytest.raises(jsrt.JSError, match="nothing") as caught:
+        ctx.eval("call(() => call(fails))")
+    frames = [frame.name for frame in traceback.extract_tb(caught.value.__traceback__)]
+    assert frames.count("<lambda>") == 2
+    with pytest.raises(jsrt.JSError) as again:
+        ctx.eval("throw kept")
+    assert again.value is not caught.value
+
+
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, GeneratorExit])
 def test_javascript_cannot_catch_what_is_no_exception(ctx, kind):
     ctx.expose("f", raises(kind("stop")))
@@ -496,6 +524,27 @@ def test_other_threads_wait_while_a_callback_runs(ctx):
     first.join(10)
     second.join(10)
     assert order == ["callback", "other"]
+
+
+def test_a_thread_that_calls_over_and_over_keeps_nobody_out(ctx):
+    ctx.expose("f", lambda: 1)
+    stop, entered = threading.Event(), 0
+
+    def busy():
+        while not stop.is_set():
+            ctx.eval("for (let i = 0; i < 1000; i++) f()")
+
+    thread = threading.Thread(target=busy)
+    thread.start()
+    try:
+        for _ in range(5):
+            began = time.monotonic()
+            assert ctx.eval("1") == 1
+            entered += time.monotonic() - began < 5
+    finally:
+        stop.set()
+        thread.join(20)
+    assert entered == 5
 
 
 def test_a_callback_may_wait_for_a_thread_that_uses_another_context(run_python):
