@@ -12,7 +12,6 @@
  */
 #include "engine.h"
 
-
 #include "bell.h"
 #include "bridge.h"
 #include "error.h"
