@@ -8,6 +8,7 @@ listening when they leave this file, unless somebody else has made them so.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
@@ -18,7 +19,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from . import systemd
+from . import handover, systemd
 from .errors import StartupError
 
 if TYPE_CHECKING:
@@ -308,8 +309,26 @@ def _activated(passed: systemd.Passed, name: str) -> list[socket.socket]:
 def socket_files(config: Config) -> list[tuple[str, int]]:
     """Paths and inode numbers of the socket files that are the server's own, to be removed when it
     stops."""
-    paths = [bind.path for bind in wanted(config) if isinstance(bind, Unix)]
-    return [(path, os.stat(path).st_ino) for path in paths]
+    return files_of(bind.path for bind in wanted(config) if isinstance(bind, Unix))
+
+
+def files_of(paths: Iterable[str]) -> list[tuple[str, int]]:
+    """Socket files and their inode numbers; those that are there."""
+    found = []
+    for path in paths:
+        with contextlib.suppress(OSError):
+            found.append((path, os.stat(path).st_ino))
+    return found
+
+
+def unlink(files: list[tuple[str, int]]) -> None:
+    """Removes socket files and empties the list. Not where a later server has put its own, nor
+    while an older process still serves on them."""
+    while files:
+        path, inode = files.pop()
+        with contextlib.suppress(OSError):
+            if not handover.is_pending() and os.stat(path).st_ino == inode:
+                os.unlink(path)
 
 
 def descriptors(config: Config) -> list[int]:

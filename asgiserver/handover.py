@@ -100,6 +100,11 @@ def inherited_stats() -> list[socket.socket]:
     return _adopt(descriptors)
 
 
+def is_pending() -> bool:
+    """Whether an older process still serves, and may go on if this one cannot start."""
+    return _pipe >= 0
+
+
 def _adopt(descriptors: list[int]) -> list[socket.socket]:
     sockets = [socket.socket(fileno=descriptor) for descriptor in descriptors]
     for sock in sockets:

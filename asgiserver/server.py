@@ -361,7 +361,7 @@ class Server:
             self.core.stop_listening()
         for server in self.servers:
             server.close()
-        self._unlink_socket()
+        binds.unlink(self._unlink)
         if self.core is not None:
             self.core.shutdown()
             await self._drain(deadline)
@@ -530,11 +530,6 @@ class Server:
         self._unlink = binds.socket_files(self.config)
         return sockets
 
-    def _unlink_socket(self) -> None:
-        unlink, self._unlink = self._unlink, []
-        for path, inode in unlink:
-            unlink_unix_socket(path, inode)
-
     async def _unless_stopped(self, awaitable: Awaitable[None]) -> bool:
         """Awaits, unless should_exit is set first: then cancels it. Whether it has ended."""
         return await self._race(awaitable, lambda: self.should_exit, None)
@@ -622,13 +617,6 @@ def flush_output() -> None:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):
             stream.flush()
-
-
-def unlink_unix_socket(path: str, inode: int) -> None:
-    """Removes a socket file, unless a later server has put its own there."""
-    with contextlib.suppress(OSError):
-        if os.stat(path).st_ino == inode:
-            os.unlink(path)
 
 
 def run(app: Any, **settings: Any) -> None:

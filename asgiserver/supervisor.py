@@ -41,7 +41,7 @@ from ._core import release_idle_pages
 from .config import STARTUP_FAILURE, Config, StartupError
 from .logs import paint
 from .reload import Watcher, forget_bytecode
-from .server import SAME_SIGNAL, flush_output, log_addresses, unlink_unix_socket
+from .server import SAME_SIGNAL, flush_output, log_addresses
 from .slots import Slot, State, Worker
 from .vitals import DUMP_SIGNAL, Pulses, Watchdog, ending, resident_bytes, sleeps
 from .worker import FAILED, LIMIT, READY, Shared, worker_main
@@ -139,7 +139,7 @@ class Supervisor:
         try:
             if self.config.watched is not None:
                 self._start_watcher()
-            if self._stats is not None:
+            if self._stats is not None and not handover.is_pending():
                 self._stats.start(self._fork, self._lifeline[0], self._sockets)
             self._loop()
         finally:
@@ -186,10 +186,14 @@ class Supervisor:
                 tls.make_context(self.config.tls)
             if self.config.preload:
                 self.config.load()
+            inherited = handover.inherited_stats()
             if self.config.stats is not None:
                 from .stats.service import StatsProcess
 
-                self._stats = StatsProcess(self.config, self._pulses)
+                self._stats = StatsProcess(self.config, self._pulses, inherited)
+            else:
+                for sock in inherited:  # This process's settings have no stats port any more.
+                    sock.close()
         except StartupError:
             self._close_sockets()
             raise
@@ -508,6 +512,8 @@ class Supervisor:
             log_addresses(self.config, self._sockets)
             if self._stats is not None:
                 self._stats.port.announce()
+                if handover.is_pending():  # Until now the older process's stats answered.
+                    self._stats.start(self._fork, self._lifeline[0], self._sockets)
             if handover.accept():
                 self._notifier.begin()  # The older process tells the service manager the rest.
             else:
@@ -637,6 +643,8 @@ class Supervisor:
             self._unlink = []  # The socket files are the new process's.
             if self._stats is not None:
                 self._stats.port.hand_over()
+                self._stats.stop()
+                self._stats = None
             if not self._stopping:
                 self._stop(0)
         elif not self._stopping:
@@ -742,9 +750,7 @@ class Supervisor:
     def _close_sockets(self) -> None:
         for sock in self._sockets:
             sock.close()
-        unlink, self._unlink = self._unlink, []
-        for path, inode in unlink:
-            unlink_unix_socket(path, inode)
+        binds.unlink(self._unlink)
 
     @staticmethod
     def _readable(fd: int) -> bool:

@@ -86,7 +86,7 @@ def take_sockets() -> Passed:
 
 def claim_sockets() -> None:
     """The sockets passed to the process that has started this one are for this one."""
-    if "LISTEN_FDS" in os.environ:
+    if os.environ.get("LISTEN_PID") == str(os.getppid()):
         os.environ["LISTEN_PID"] = str(os.getpid())
 
 

@@ -3,7 +3,7 @@
 
 Every worker's event loop writes its pulse to a line of shared memory (core/loop/pulse.h): no
 thread, no message, and no GIL, so a worker whose GIL is busy is not taken for a dead one. Behind
-the pulse the line has room for the worker's figures (stats.py). Resident memory is read from /proc.
+the pulse the line has room for the worker's figures (stats/). Resident memory is read from /proc.
 """
 
 from __future__ import annotations

@@ -241,15 +241,21 @@ class Tenants:
             raise
         old: list[Tenant] = []
         with self._lock:
-            replaced = self._live.pop(tenant, None)
-            if replaced is not None and not replaced.busy:
-                old.append(replaced)
-            self._live[tenant] = entry
-            self._made += 1
-            while len(self._live) > self._max_tenants and (found := self._pop_oldest(None)):
-                old.append(found)
+            closed = self._closed  # by another thread, while the script ran
+            if closed:
+                old.append(entry)
+            else:
+                replaced = self._live.pop(tenant, None)
+                if replaced is not None and not replaced.busy:
+                    old.append(replaced)
+                self._live[tenant] = entry
+                self._made += 1
+                while len(self._live) > self._max_tenants and (found := self._pop_oldest(None)):
+                    old.append(found)
         for each in old:
             each.context.close()
+        if closed:
+            raise ContextClosed("the tenants are closed")
         if host is None or host.due():
             self._bound(entry)
         return entry

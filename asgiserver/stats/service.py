@@ -22,7 +22,8 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .. import handover
-from ..binds import address_text, bind_tcp, bind_unix
+from ..binds import address_text, bind_tcp, bind_unix, files_of, unlink
+from ..errors import StartupError
 from ..vitals import Pulses
 from .address import parse_address
 from .record import STATES, Board, micros
@@ -63,7 +64,7 @@ class Port:
 
     def __init__(self, text: str, inherited: list[socket.socket]) -> None:
         address = parse_address(text)
-        self._unlink: tuple[str, int] | None = None
+        self._unlink: list[tuple[str, int]] = []
         if inherited:
             self.sockets = inherited
         elif isinstance(address, str):
@@ -71,10 +72,14 @@ class Port:
         else:
             self.sockets = bind_tcp(*address, reuse_port=False)
         # Who comes before somebody answers, or between two processes, waits in the kernel's queue.
-        for sock in self.sockets:
-            sock.listen(_BOUNDS["backlog"])
         if isinstance(address, str):
-            self._unlink = (address, os.stat(address).st_ino)
+            self._unlink = files_of([address])
+        try:
+            for sock in self.sockets:
+                sock.listen(_BOUNDS["backlog"])
+        except OSError as error:
+            self.close()
+            raise StartupError(f"Cannot listen on {text}: {error.strerror}.") from None
 
     @property
     def local_only(self) -> bool:
@@ -93,17 +98,14 @@ class Port:
 
     def hand_over(self) -> None:
         """Another process has the socket now, and its file."""
-        self._unlink = None
+        self._unlink = []
 
     def close(self) -> None:
         """Closes the socket and removes its file."""
-        from ..server import unlink_unix_socket
-
-        for sock in self.sockets:
+        sockets, self.sockets = self.sockets, []
+        for sock in sockets:
             sock.close()
-        unlink, self._unlink = self._unlink, None
-        if unlink is not None:
-            unlink_unix_socket(*unlink)
+        unlink(self._unlink)
 
 
 async def serve(board: Board, port: Port, until: asyncio.Event) -> None:
@@ -140,19 +142,19 @@ class StatsProcess:
     Args:
         config: the settings.
         pulses: the memory shared with the workers.
+        inherited: sockets of the port that an older process hands over.
 
     Raises:
         StartupError: the port cannot be bound.
     """
 
-    def __init__(self, config: Config, pulses: Pulses) -> None:
+    def __init__(self, config: Config, pulses: Pulses, inherited: list[socket.socket]) -> None:
         assert config.stats is not None
-        self.port = Port(config.stats, handover.inherited_stats())
+        self.port = Port(config.stats, inherited)
         self._config = config
         self._board = Board(pulses)
         self._pid = 0
         self._started_at = 0.0
-        self._gone = False
 
     def start(
         self,
@@ -181,7 +183,6 @@ class StatsProcess:
         try:
             self._pid = fork(body)
         except OSError as error:
-            self._gone = True
             logger.error("Cannot fork the stats process: %s", error.strerror)
 
     async def _serve(self, lifeline: int) -> None:

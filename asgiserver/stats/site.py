@@ -77,7 +77,10 @@ class Site:
         receive: Callable[[], Awaitable[Any]],
         send: Callable[[dict[str, Any]], Awaitable[None]],
     ) -> None:
-        """Answers a request."""
+        """Answers a request; a WebSocket is refused."""
+        if scope["type"] != "http":
+            await send({"type": "websocket.close"})
+            return
         status, kind, body = self._answer(scope)
         headers = [
             (b"content-type", kind.encode()),

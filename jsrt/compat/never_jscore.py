@@ -7,8 +7,7 @@ is jsrt's own). `tests/js/test_compat_never_jscore.py` runs one list of scripts 
 
 What differs on purpose:
 
-- Contexts may be used from any thread, be alive in any number, be dropped in any order, and
-  ``with`` closes them.
+- Contexts may be used from any thread, be alive in any number, and be dropped in any order.
 - The name given to ``call`` is a global's name or a dotted path, not source: nothing in it is run.
 - Arguments are data: a key ``__proto__`` is a key, and text is text whatever is in it. Cyclic and
   very deep arguments are errors; theirs end the process.

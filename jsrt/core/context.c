@@ -70,8 +70,10 @@ enter_some(ContextObject *context)
         return NULL;
     }
     EngineObject *engine = context->home;
-    int lent = context->homeless
-               || (context->pool.size > 0 && !pthread_equal(context->home_thread, pthread_self()));
+    int lent =
+        !jsrt_unusable /* after a fork nobody will give one back; the home's refuses */
+        && (context->homeless
+            || (context->pool.size > 0 && !pthread_equal(context->home_thread, pthread_self())));
     EngineObject *calling = lent ? jsrt_expose_calling(context) : NULL;
     if (calling != NULL) {
         engine = calling;

@@ -466,8 +466,9 @@ jsrt_engine_enter_slowly(EngineObject *engine)
             return -1;
         }
     }
-    if (engine->condemned) {
-        jsrt_engine_discard(engine);
+    if (engine->condemned && engine->isolate != NULL) {
+        jsrt_engine_discard(engine); /* which runs Python: another thread may have been faster */
+        return jsrt_engine_enter_slowly(engine);
     }
     if (engine->isolate != NULL && !is_mine(engine)) {
         if (engine->pinned) {
@@ -479,7 +480,7 @@ jsrt_engine_enter_slowly(EngineObject *engine)
         if (turn_locking_on(engine->state) < 0) {
             return -1;
         }
-        if (jsrt_watch_busy(&engine->watch)) {
+        if (jsrt_watch_busy(&engine->watch) || engine->isolate == NULL || engine->closed) {
             return jsrt_engine_enter_slowly(engine); /* another thread was faster */
         }
         engine->thread = pthread_self();
@@ -535,7 +536,7 @@ jsrt_engine_leave_slowly(EngineObject *engine)
     if (engine->unusual & JSRT_DROPPED) {
         release_dropped(engine);
     }
-    if (engine->condemned && engine->isolate != NULL) {
+    if (engine->condemned && engine->isolate != NULL && !jsrt_watch_busy(watch)) {
         PyObject *type, *value, *traceback;
         PyErr_Fetch(&type, &value, &traceback);
         jsrt_engine_discard(engine);

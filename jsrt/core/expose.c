@@ -15,6 +15,7 @@
 #include "bridge.h"
 #include "error.h"
 #include "object.h"
+#include "realm.h"
 #include "to_js.h"
 
 enum { ARGUMENTS_INLINE = 8 };
@@ -140,6 +141,7 @@ throw_set(EngineObject *engine, jsv8_isolate_t *isolate, jsv8_frame_t *frame)
     exception_t thrown;
     exception_init(&thrown, engine->state, exception, ordinary);
     jsv8_frame_throw(frame, &thrown.thrown);
+    jsrt_watch_regain(&engine->watch);
     exception_dispose(&thrown);
 }
 
@@ -199,11 +201,16 @@ settle(SettlerObject *settler, PyObject *task)
         failure = fetch_exception();
     }
     PyObject *out = NULL;
-    if (jsv8_ref_isolate(settler->resolver) == NULL || engine->closed || jsrt_unusable) {
+    if (jsv8_ref_isolate(settler->resolver) == NULL || engine->closed || settler->context->closed
+        || jsrt_unusable) {
         out = Py_NewRef(Py_None); /* nobody waits any more */
         goto done;
     }
     if (jsrt_engine_enter(engine) < 0) {
+        goto done;
+    }
+    if (engine->scope != settler->context && jsrt_realm_switch(settler->context, engine) < 0) {
+        jsrt_engine_leave(engine);
         goto done;
     }
     jsv8_status_t status = JSV8_OK;
@@ -333,7 +340,9 @@ return_promise(EngineObject *engine, jsv8_frame_t *frame, PyObject *awaitable)
     if (task == NULL || PySet_Add(state->tasks, task) < 0) {
         goto done;
     }
-    if (jsv8_frame_promise(frame, &settler->resolver, &error) != JSV8_OK) {
+    jsv8_status_t status = jsv8_frame_promise(frame, &settler->resolver, &error);
+    jsrt_watch_regain(&engine->watch);
+    if (status != JSV8_OK) {
         jsrt_error_raise(state, JSV8_NO_MEMORY, &error);
         goto done;
     }
@@ -560,6 +569,7 @@ set_global(EngineObject *engine, PyObject *name, PyObject *value)
     jsrt_args_init(&args, engine->state);
     if (jsrt_args_convert(&args, operands, 2) == 0) {
         jsv8_status_t status = jsv8_global(engine->isolate, &global, &error);
+        jsrt_watch_regain(&engine->watch);
         if (status == JSV8_OK) {
             status = jsv8_operate(global.u.ref, JSV8_OP_SET, 2, args.values, JSV8_DISCARD, &result,
                                   &error);

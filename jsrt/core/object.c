@@ -140,11 +140,11 @@ is_gone(HandleObject *handle)
 static EngineObject *
 raise_gone(HandleObject *handle)
 {
-    int closed = handle->engine->closed || handle->context->home->closed || handle->context->closed;
+    int closed = handle->context->home->closed || handle->context->closed;
     PyErr_SetString(handle->context->state->ContextClosed,
                     closed ? "the context of the object is closed"
                            : "the object is gone with the heap it was in: the heap limit was hit, "
-                             "or the event loop it lived on was closed");
+                             "the event loop it lived on was closed, or it was a pool's and idle");
     return NULL;
 }
 
@@ -158,7 +158,7 @@ jsrt_object_enter(HandleObject *handle)
     if (jsrt_engine_enter(engine) < 0) {
         return NULL;
     }
-    if (engine->boot != handle->boot) { /* while this thread waited for another */
+    if (is_gone(handle)) { /* while this thread waited for another */
         jsrt_engine_leave(engine);
         return raise_gone(handle);
     }

@@ -194,12 +194,25 @@ jsrt_pool_return(jsrt_pool_t *pool, EngineObject *engine)
     }
 }
 
+/* A handle may have a thread inside of an engine that is idle to the pool: its leave frees it. */
+static void
+close_idle(EngineObject *engine)
+{
+    if (jsrt_watch_busy(&engine->watch)) {
+        engine->closed = engine->condemned = 1;
+        engine->ready = 0;
+    } else {
+        jsrt_engine_close(engine);
+    }
+}
+
 Py_ssize_t
 jsrt_pool_shrink(jsrt_pool_t *pool, uint64_t ns)
 {
     Py_ssize_t freed = 0;
     uint64_t now = jsrt_now();
-    while (pool->idle_count > 0 && now - pool->idle[0].since >= ns) {
+    /* Not what somebody has been called to take. */
+    while (pool->first == NULL && pool->idle_count > 0 && now - pool->idle[0].since >= ns) {
         EngineObject *engine = pool->idle[0].engine;
         pool->idle_count--;
         memmove(pool->idle, pool->idle + 1, (size_t)pool->idle_count * sizeof(jsrt_idle_t));
@@ -208,7 +221,7 @@ jsrt_pool_shrink(jsrt_pool_t *pool, uint64_t ns)
         freed++;
         PyObject *type, *value, *traceback;
         PyErr_Fetch(&type, &value, &traceback);
-        jsrt_engine_close(engine);
+        close_idle(engine);
         Py_DECREF(engine);
         PyErr_Restore(type, value, traceback);
     }
@@ -267,7 +280,7 @@ void
 jsrt_pool_close(jsrt_pool_t *pool)
 {
     for (Py_ssize_t i = 0; i < pool->idle_count; i++) {
-        jsrt_engine_close(pool->idle[i].engine);
+        close_idle(pool->idle[i].engine);
     }
 }
 

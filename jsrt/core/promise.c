@@ -84,7 +84,11 @@ on_settled(void *user, jsv8_status_t status, const jsv8_value_t *result, const j
     PyObject *value = NULL;
     int ok = status == JSV8_OK;
     if (ok) {
+        /* Handles are those of the context that waits, whichever is current. */
+        struct jsrt_context *scope = engine->scope;
+        engine->scope = (ContextObject *)waiter->context;
         value = jsrt_engine_to_py(engine, result);
+        engine->scope = scope;
         if (value == NULL) {
             PyObject *error_type, *error_traceback;
             ok = 0;

@@ -14,13 +14,19 @@ int
 jsrt_realm_switch(ContextObject *context, EngineObject *engine)
 {
     ContextObject *current = engine->scope;
-    if (engine->nested > 0) {
+    if (context->closed) {
+        PyErr_SetString(context->state->ContextClosed, "the context is closed");
+        return -1;
+    }
+    if (engine->nested > 0 || engine->open) {
         PyErr_SetString(PyExc_RuntimeError,
                         "JavaScript of another realm of this isolate is running");
         return -1;
     }
     if (engine != context->home) {
         engine->scope = context; /* lent: it knows one context only */
+        engine->timeout = context->timeout;
+        jsrt_watch_limit(&engine->watch, context->timeout);
         return 0;
     }
     if (current != NULL) {

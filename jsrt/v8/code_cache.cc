@@ -137,7 +137,6 @@ jsv8_run_code(jsv8_isolate_t *iso, const jsv8_value_t *source, const char *filen
         if (compile_script(iso, entry.context(), text.As<v8::String>(), filename, cached, &rejected)
                 .ToLocal(&script)) {
             code->accepted = given && !rejected;
-            code->script = code->keep ? remember(iso, script) : 0;
             done = script->Run(entry.context());
         }
         if (!done.ToLocal(&value)) {
@@ -148,6 +147,7 @@ jsv8_run_code(jsv8_isolate_t *iso, const jsv8_value_t *source, const char *filen
             }
             return status;
         }
+        code->script = code->keep ? remember(iso, script) : 0;
     }
     return deliver(iso, entry, value, JSV8_DISCARD, &nothing, error);
 }

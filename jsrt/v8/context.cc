@@ -100,13 +100,6 @@ keep_intrinsics(jsv8_isolate *iso, v8::Local<v8::Context> context)
         return false;
     }
     iso->intrinsic_eval.Reset(v8, eval.As<v8::Function>());
-#if V8_MAJOR_VERSION >= 13
-    iso->object_prototype.Reset(v8, v8::Object::New(v8)->GetPrototypeV2());
-    iso->array_prototype.Reset(v8, v8::Array::New(v8)->GetPrototypeV2());
-#else
-    iso->object_prototype.Reset(v8, v8::Object::New(v8)->GetPrototype());
-    iso->array_prototype.Reset(v8, v8::Array::New(v8)->GetPrototype());
-#endif
     return own_function(iso, context, kOwnScope, &iso->own_scope)
            && own_function(iso, context,
                            "((settle, record) => [(value) => settle(record, value, true), "

@@ -4,7 +4,7 @@
  *
  * Ownership: a jsv8_isolate owns everything it points at except where a field says borrowed.
  * Locking: fields are touched by the thread that is inside the isolate, except those marked
- * [any], which are atomic or guarded by `registry` (limit.cc: interrupts; value.cc: refs).
+ * [any], which are atomic or guarded by `registry` (limit.cc: interrupts; ref.cc: refs).
  */
 #ifndef JSRT_V8_ISOLATE_HH
 #define JSRT_V8_ISOLATE_HH
@@ -76,7 +76,6 @@ struct RealmParts {
     v8::Global<v8::Function> own_scope; /* context.cc: (eval, source) => eval(source) */
     v8::Global<v8::Function> intrinsic_eval;
     v8::Global<v8::Function> settle_pair; /* promise.cc: makes the two reactions */
-    v8::Global<v8::Value> object_prototype, array_prototype;
 
     v8::Global<v8::Function> pack;                /* pack.cc */
     std::shared_ptr<v8::BackingStore> pack_store; /* the tape's memory */
@@ -133,8 +132,8 @@ struct jsv8_isolate : jsv8::RealmParts {
     void (*on_dropped)(void *user) = nullptr;
     void (*release)(void *object) = nullptr;
 
-    jsv8_ref *refs = nullptr;                              /* value.cc [any, under registry] */
-    jsv8_ref *dead_refs = nullptr;                         /* value.cc [any, under registry] */
+    jsv8_ref *refs = nullptr;                              /* ref.cc [any, under registry] */
+    jsv8_ref *dead_refs = nullptr;                         /* ref.cc [any, under registry] */
     jsv8::Interrupt *interrupts = nullptr;                 /* limit.cc [any, under registry] */
     std::unordered_map<uint64_t, jsv8::Settling> settling; /* promise.cc */
     uint64_t last_settling = 0;

@@ -33,7 +33,7 @@ extern "C" {
 #endif
 
 typedef struct uv_loop_s uv_loop_t;
-typedef struct jsv8_isolate jsv8_isolate_t; /* opaque: defined in isolate.cc */
+typedef struct jsv8_isolate jsv8_isolate_t; /* opaque: defined in isolate.hh */
 typedef struct jsv8_ref jsv8_ref_t;         /* opaque: a persistent handle, ref.cc */
 typedef struct jsv8_frame jsv8_frame_t;     /* opaque: JavaScript calls the host, host.cc */
 typedef struct jsv8_realm jsv8_realm_t;     /* opaque: a further global scope, realm.cc */

@@ -80,6 +80,9 @@ settled(jsv8_isolate *iso, Entry &entry, v8::Local<v8::Promise> promise, jsv8_wa
         return from_v8(iso, entry, promise->Result(), want, result, error);
     case v8::Promise::kRejected: {
         v8::Local<v8::Value> thrown = promise->Result();
+        if (!entry.outermost()) {
+            iso->last_thrown.Reset(iso->v8, thrown);
+        }
         describe(iso, entry.context(), thrown, v8::Exception::CreateMessage(iso->v8, thrown),
                  nullptr, iso->error_texts, error);
         return entry.stopped() ? fail(error, entry.stop_status(), "") : JSV8_EXCEPTION;
@@ -199,10 +202,21 @@ deliver(jsv8_isolate *iso, Entry &entry, v8::Local<v8::Value> value, jsv8_want_t
     if (entry.stopped()) {
         return fail(error, entry.stop_status(), "");
     }
-    if (promise && (want == JSV8_SETTLE || want == JSV8_JSON)) {
-        return settled(iso, entry, value.As<v8::Promise>(), want, result, error);
+    jsv8_status_t status = promise && (want == JSV8_SETTLE || want == JSV8_JSON)
+                               ? settled(iso, entry, value.As<v8::Promise>(), want, result, error)
+                               : from_v8(iso, entry, value, want, result, error);
+    if (__builtin_expect(iso->realms != nullptr, 0)) {
+        /* What getters and toJSON() have queued is this call's, not the next realm's. */
+        drain_aside(iso, entry);
+        if (entry.stopped()) {
+            if (result->tag == JSV8_REF) {
+                jsv8_ref_free(result->u.ref);
+                result->tag = JSV8_UNDEFINED;
+            }
+            return fail(error, entry.stop_status(), "");
+        }
     }
-    return from_v8(iso, entry, value, want, result, error);
+    return status;
 }
 
 void

@@ -10,6 +10,7 @@ import signal
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 from casgi_process import RUNNING, Load, casgi
 
@@ -157,6 +158,26 @@ class TestHandover:
             server.signal(signal.SIGUSR2)
             server.wait_for("has taken over")
             assert server.process.wait(10) == 0
+
+    def test_socket_files_stay_when_the_successor_cannot_start(self, tmp_path):
+        broken, path, stats = (tmp_path / name for name in ("broken", "socket", "stats"))
+        arguments = ("process_apps:starts_unless_told", "--workers", "2", "--no-access-log")
+        where = ("--uds", str(path), "--stats", f"unix:{stats}")
+        with casgi(*arguments, *where, env={"BROKEN": str(broken)}) as server:
+            server.wait_for("running on")
+            broken.touch()
+            server.signal(signal.SIGUSR2)
+            server.wait_for("The process to take over has ended")
+            for socket_file in (path, stats):
+                transport = httpx.HTTPTransport(uds=str(socket_file))
+                with httpx.Client(transport=transport, timeout=10) as client:
+                    assert client.get("http://localhost/healthz").status_code < 500
+            broken.unlink()
+            server.signal(signal.SIGUSR2)
+            server.wait_for("has taken over")
+            assert server.process.wait(10) == 0
+            assert path.exists()
+            assert stats.exists()
 
     def test_stopping_meanwhile_stops_both(self):
         arguments = ("process_apps:never_starts", "--workers", "2", "--lifespan", "off")

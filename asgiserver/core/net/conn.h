@@ -86,8 +86,8 @@ void asgi_conn_flush_soon(asgi_conn_t *conn);
 void asgi_conn_flush(asgi_conn_t *conn);
 
 /* Hands the connection to another protocol, after which HTTP/1 never sees it again. The current
- * exchange, if still attached, goes with it. Not from within on_input. Bytes not consumed so far are given to proto->on_input before this
- * returns. GIL held. */
+ * exchange, if still attached, goes with it. Not from within on_input. Bytes not consumed so far are
+ * given to proto->on_input before this returns. GIL held. */
 void asgi_conn_upgrade(asgi_conn_t *conn, const asgi_conn_proto_t *proto, void *data);
 
 /* The server drains: the connection ends with the answer to the request under way, or to the next

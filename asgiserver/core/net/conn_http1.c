@@ -88,7 +88,7 @@ asgi_http1_conn_refuse(asgi_conn_t *conn, unsigned status, const char *text)
 
     if (conn->ending || conn->stream.closing)
         return;
-    /* These two stand for the application's answer, which its end counts. */
+    /* These two stand for the application's answer, and are no refusals. */
     if (conn->server->stats != NULL && status != 403 && status != 500)
         asgi_stats_refused(conn->server->stats, status);
     if (asgi_http1_out_plain(asgi_stream_out(&conn->stream), status,
@@ -255,7 +255,8 @@ asgi_http1_conn_input(asgi_conn_t *conn, const char *data, size_t size)
         return size;
     if (conn->deadline.kind == ASGI_DEADLINE_BODY)
         conn->mark += used;
-    asgi_http1_conn_set_deadline(conn, true);
+    /* What the client sends says nothing of whether it takes its answer. */
+    asgi_http1_conn_set_deadline(conn, conn->deadline.kind != ASGI_DEADLINE_WRITE);
     return used;
 }
 

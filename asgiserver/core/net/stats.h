@@ -40,7 +40,7 @@
     X(connections, 1)                                                                          \
     X(tasks, 1)      /* requests and WebSockets whose application runs */                      \
     X(websockets, 1) /* open */                                                                \
-    /* Written by the worker's Python (asgiserver/stats.py) twice a second. */                 \
+    /* Written by the worker's Python (stats/reporter.py) twice a second. */                   \
     X(beat_at, 1)   /* CLOCK_MONOTONIC in microseconds: when it last did */                    \
     X(lag, 1)       /* microseconds that its timer was late */                                 \
     X(gc_runs, 3)   /* counter: collections by generation */                                   \
@@ -52,7 +52,7 @@
     X(js_isolates, 1)                                                                          \
     /* Written by the supervisor, or by a process without one. */                              \
     X(pid, 1)   /* 0: nobody has this record */                                                \
-    X(state, 1) /* asgiserver/stats.py: STATES */                                              \
+    X(state, 1) /* stats/record.py: STATES */                                                  \
     X(slot, 1)                                                                                 \
     X(since, 1)    /* CLOCK_MONOTONIC in microseconds: when it was started */                  \
     X(answered, 1) /* what the record's earlier workers had answered */

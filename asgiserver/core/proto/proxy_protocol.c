@@ -144,14 +144,17 @@ checksum(const unsigned char *data, size_t size, size_t field)
 static bool
 read_extensions(const unsigned char *data, size_t at, size_t size, asgi_proxy_header_t *header)
 {
+    bool summed = false;
+
     while (at < size) {
         size_t value = at + 3, length;
         if (size - at < 3 || (length = two_bytes(data + at + 1)) > size - value)
             return false;
         if (data[at] == TLV_CRC32C) {
             uint32_t sum;
-            if (length != 4)
+            if (length != 4 || summed) /* one: each costs a pass over the header */
                 return false;
+            summed = true;
             memcpy(&sum, data + value, sizeof sum);
             if (ntohl(sum) != checksum(data, size, value))
                 return false;

@@ -2,9 +2,8 @@
  *
  * stream_read.c: from the socket to the protocol: data_received, or get_buffer and buffer_updated.
  *
- * A protocol without buffers gets bytes: small reads land in one buffer of the loop and are copied
- * out of it. Once a connection brings large reads they land in a bytes object directly, which is
- * cut to size.
+ * A protocol without buffers gets bytes: reads land in one buffer of the loop and are copied out of
+ * it.
  */
 #include "transport/stream_transport.h"
 
@@ -116,17 +115,16 @@ read_data(StreamTransportObject *transport)
     return full;
 }
 
-/* As above. */
+/* Into the buffer that get gave, and tells the protocol. Returns what read_buffer does. */
 static int
-read_buffer(StreamTransportObject *transport)
+fill_buffer(StreamTransportObject *transport, PyObject *get, PyObject *received)
 {
-    PyObject *received = transport->received;
     PyObject *buffer, *count, *result;
     Py_buffer view;
     ssize_t n;
     int err, full;
 
-    buffer = PyObject_CallOneArg(transport->get_buffer, transport->loop->head.state->minus_one);
+    buffer = PyObject_CallOneArg(get, transport->loop->head.state->minus_one);
     if (buffer == NULL || PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE) < 0) {
         Py_XDECREF(buffer);
         asgi_stream_transport_failed(transport, "Fatal error: protocol.get_buffer() call failed.");
@@ -140,7 +138,7 @@ read_buffer(StreamTransportObject *transport)
         return 0;
     }
     /* get_buffer() may have closed the transport, or changed the protocol. */
-    if (transport->watch == NULL || transport->lost > 0) {
+    if (transport->watch == NULL || transport->lost > 0 || transport->get_buffer != get) {
         PyBuffer_Release(&view);
         Py_DECREF(buffer);
         return 0;
@@ -160,9 +158,7 @@ read_buffer(StreamTransportObject *transport)
         return 0;
     }
     count = PyLong_FromSsize_t(n);
-    Py_INCREF(received);
     result = count != NULL ? PyObject_CallOneArg(received, count) : NULL;
-    Py_DECREF(received);
     Py_XDECREF(count);
     if (result == NULL) {
         asgi_stream_transport_failed(transport,
@@ -170,6 +166,18 @@ read_buffer(StreamTransportObject *transport)
         return 0;
     }
     Py_DECREF(result);
+    return full;
+}
+
+/* As above. */
+static int
+read_buffer(StreamTransportObject *transport)
+{
+    PyObject *get = Py_NewRef(transport->get_buffer), *received = Py_NewRef(transport->received);
+    int full = fill_buffer(transport, get, received);
+
+    Py_DECREF(get);
+    Py_DECREF(received);
     return full;
 }
 

@@ -399,6 +399,12 @@ read_buffered(TLSDataObject *data)
         Py_XDECREF(buffer);
         return -1;
     }
+    if (view.len == 0) {
+        PyBuffer_Release(&view);
+        Py_DECREF(buffer);
+        PyErr_SetString(PyExc_RuntimeError, "get_buffer() returned an empty buffer");
+        return -1;
+    }
     while (more > 0 && size < view.len) {
         if (read_record(data, (char *)view.buf + size, view.len - size, &n) < 0) {
             more = -1;
