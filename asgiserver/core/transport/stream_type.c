@@ -428,7 +428,8 @@ static PyType_Slot slots[] = {
 static PyType_Spec spec = {
     .name = "asgiserver._core.StreamTransport",
     .basicsize = sizeof(StreamTransportObject),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
+    /* Not immutable: its base is a Python class, which Python 3.14 does not allow then. */
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
     .slots = slots,
 };
 
