@@ -53,7 +53,7 @@ run: build $(REACT)
 	  --js $(REACT) --js examples/fastapi_js/lib.js
 
 test: build $(REACT)
-	$(PY) -X dev -m pytest tests $(PYTEST)
+	$(PY) -X dev -m pytest tests --ignore tests/leak $(PYTEST)
 
 unit-c: build
 	$(PY) -m pytest -q tests/unit -k "c_unit or jsv8 or wire"
