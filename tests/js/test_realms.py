@@ -7,9 +7,11 @@ import asyncio
 import gc
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 
+import asgiserver
 import jsrt
 from jsrt import _jsrt
 
@@ -284,3 +286,55 @@ def test_python_called_from_one_realm_cannot_enter_another(ctx: jsrt.Context) ->
     assert one.eval("same()") == 42
     assert two.call("f") == 2
     assert handle() == 3
+
+
+@pytest.mark.parametrize("run", [asyncio.run, asgiserver.run_loop])
+def test_nor_can_python_called_from_a_timer(run: Callable[..., object]) -> None:
+    async def main() -> None:
+        with jsrt.Context(profile="web") as ctx:
+            realm = ctx.realm()
+            realm.compile("const f = () => 2")
+            ctx.eval("1")
+            seen: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+
+            def from_timer() -> None:
+                try:
+                    seen.set_result(realm.call("f"))
+                except RuntimeError as error:
+                    seen.set_result(error)
+
+            ctx.expose("fromTimer", from_timer)
+            ctx.eval("void setTimeout(() => fromTimer(), 1)")
+            assert "another realm" in str(await asyncio.wait_for(seen, 10))
+            assert realm.call("f") == 2
+            assert ctx.eval("typeof f") == "undefined"
+
+    run(main())
+
+
+def test_a_handle_that_is_awaited_elsewhere_stays_its_realms(ctx: jsrt.Context) -> None:
+    async def main() -> None:
+        one, two = ctx.realm(), ctx.realm()
+        one.compile("let go; class P {}; const later = () => new Promise((done) => { go = done })")
+        future = one.call_async("later")
+        two.eval("1")
+        one.eval("go(new P())")
+        made = await future
+        two.close()
+        assert repr(made)
+        assert made.to_python() == {}
+        one.close()
+        with pytest.raises(jsrt.ContextClosed):
+            made.to_python()
+
+    asyncio.run(main())
+
+
+def test_what_a_getter_queues_does_not_run_in_the_next_realm(ctx: jsrt.Context) -> None:
+    one, two = ctx.realm(), ctx.realm()
+    two.eval("1")
+    got = one.eval(
+        "({ get a() { Promise.resolve().then(() => { globalThis.ran = 1 }); return 5 } })"
+    )
+    assert got == {"a": 5}
+    assert one.eval("globalThis.ran") == 1
