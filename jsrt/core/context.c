@@ -70,10 +70,8 @@ enter_some(ContextObject *context)
         return NULL;
     }
     EngineObject *engine = context->home;
-    int lent =
-        !jsrt_unusable /* after a fork nobody will give one back; the home's refuses */
-        && (context->homeless
-            || (context->pool.size > 0 && !pthread_equal(context->home_thread, pthread_self())));
+    /* After a fork nobody would give one back; the home's engine refuses. */
+    int lent = !jsrt_unusable && jsrt_context_is_lent(context);
     EngineObject *calling = lent ? jsrt_expose_calling(context) : NULL;
     if (calling != NULL) {
         engine = calling;
@@ -157,6 +155,15 @@ PyObject *
 jsrt_context_finish(ContextObject *context, EngineObject *engine, jsv8_status_t status,
                     jsv8_value_t *result, jsv8_error_t *error, PyObject *loop)
 {
+    /* The ordinary end, in one piece: what follows has a call of its own for each step. */
+    if (__builtin_expect(status == JSV8_OK && engine->watch.raised == NULL && loop == NULL
+                             && engine == context->home,
+                         1)) {
+        PyObject *plain = jsrt_engine_to_py(engine, result);
+        jsrt_bridge_after_call(engine);
+        jsrt_engine_leave(engine);
+        return plain;
+    }
     PyObject *value = jsrt_context_result(context, engine, status, result, error, loop);
     jsrt_context_leave(context, engine);
     if (loop != NULL && status != JSV8_PENDING) {
@@ -176,8 +183,7 @@ loop_for(ContextObject *context)
         PyErr_SetString(PyExc_RuntimeError, "no running event loop");
         return NULL;
     }
-    if (context->homeless
-        || (context->pool.size > 0 && !pthread_equal(context->home_thread, pthread_self()))) {
+    if (jsrt_context_is_lent(context)) {
         Py_DECREF(loop);
         PyErr_SetString(PyExc_RuntimeError,
                         "a context with a pool is awaited on the thread that made it");

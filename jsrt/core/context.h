@@ -77,6 +77,14 @@ jsrt_context_enter(ContextObject *context)
     return jsrt_context_enter_slowly(context);
 }
 
+/* Whether this thread's calls run in an engine of the pool. */
+static inline int
+jsrt_context_is_lent(const ContextObject *context)
+{
+    return context->homeless
+           || (context->pool.size > 0 && !pthread_equal(context->home_thread, pthread_self()));
+}
+
 /* Before JavaScript runs in an engine that was lent: other threads go on meanwhile. */
 static inline void
 jsrt_context_put_gil_down(ContextObject *context, EngineObject *engine)

@@ -145,6 +145,20 @@ jsrt_error_raise(jsrt_state_t *state, jsv8_status_t status, const jsv8_error_t *
     }
 }
 
+PyObject *
+jsrt_error_fetch(void)
+{
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    if (traceback != NULL && value != NULL) {
+        PyException_SetTraceback(value, traceback);
+    }
+    Py_XDECREF(type);
+    Py_XDECREF(traceback);
+    return value;
+}
+
 void
 jsrt_error_carry(EngineObject *engine, jsv8_ref_t *thrown)
 {

@@ -14,6 +14,8 @@ PyObject *jsrt_error_new(jsrt_state_t *state, jsv8_status_t status, const jsv8_e
 void jsrt_error_raise(jsrt_state_t *state, jsv8_status_t status, const jsv8_error_t *error);
 /* Gives the JSError that is set what JavaScript threw. Steals thrown. */
 void jsrt_error_carry(EngineObject *engine, jsv8_ref_t *thrown);
+/* Takes the exception that is set, with its traceback on it: new; NULL: none was set. */
+PyObject *jsrt_error_fetch(void);
 /* The timeout of a call. */
 void jsrt_error_raise_timeout(jsrt_state_t *state, double seconds);
 

@@ -94,21 +94,6 @@ exception_dispose(exception_t *out)
     jsrt_args_release(&out->args);
 }
 
-/* The exception that is set, with its traceback: new. */
-static PyObject *
-fetch_exception(void)
-{
-    PyObject *type, *value, *traceback;
-    PyErr_Fetch(&type, &value, &traceback);
-    PyErr_NormalizeException(&type, &value, &traceback);
-    if (traceback != NULL) {
-        PyException_SetTraceback(value, traceback);
-    }
-    Py_DECREF(type);
-    Py_XDECREF(traceback);
-    return value;
-}
-
 /* One that JavaScript must not catch. Returns whether JavaScript is stopped, exception is stolen
  * then. */
 static int
@@ -133,7 +118,7 @@ stop(EngineObject *engine, jsv8_isolate_t *isolate, PyObject *exception)
 static void
 throw_set(EngineObject *engine, jsv8_isolate_t *isolate, jsv8_frame_t *frame)
 {
-    PyObject *exception = fetch_exception();
+    PyObject *exception = jsrt_error_fetch();
     int ordinary = PyErr_GivenExceptionMatches(exception, PyExc_Exception);
     if (!ordinary && stop(engine, isolate, exception)) {
         return;
@@ -171,7 +156,7 @@ static jsv8_status_t
 reject_set(SettlerObject *settler, jsv8_error_t *error)
 {
     jsrt_state_t *state = settler->engine->state;
-    PyObject *exception = fetch_exception();
+    PyObject *exception = jsrt_error_fetch();
     /* A task that was cancelled is no reason for whoever awaits the promise to be cancelled. */
     exception_t thrown;
     exception_init(&thrown, state, exception,
@@ -198,7 +183,7 @@ settle(SettlerObject *settler, PyObject *task)
     PyObject *failure = NULL;
     PyObject *result = PyObject_CallMethod(task, "result", NULL);
     if (result == NULL || jsrt_to_js(&args, result, &value, -1) < 0) {
-        failure = fetch_exception();
+        failure = jsrt_error_fetch();
     }
     PyObject *out = NULL;
     if (jsv8_ref_isolate(settler->resolver) == NULL || engine->closed || settler->context->closed

@@ -90,12 +90,8 @@ on_settled(void *user, jsv8_status_t status, const jsv8_value_t *result, const j
         value = jsrt_engine_to_py(engine, result);
         engine->scope = scope;
         if (value == NULL) {
-            PyObject *error_type, *error_traceback;
             ok = 0;
-            PyErr_Fetch(&error_type, &value, &error_traceback);
-            PyErr_NormalizeException(&error_type, &value, &error_traceback);
-            Py_XDECREF(error_type);
-            Py_XDECREF(error_traceback);
+            value = jsrt_error_fetch();
         }
     } else {
         value = reason(engine, status, error);
@@ -146,15 +142,12 @@ jsrt_promise_settled(jsrt_state_t *state, PyObject *loop, PyObject *value)
 {
     PyObject *name = state->str_set_result;
     if (value == NULL) {
-        PyObject *type, *traceback;
-        PyErr_Fetch(&type, &value, &traceback);
-        PyErr_NormalizeException(&type, &value, &traceback);
-        if (!PyErr_GivenExceptionMatches(type, PyExc_Exception)) {
-            PyErr_Restore(type, value, traceback); /* KeyboardInterrupt is not a result */
+        value = jsrt_error_fetch();
+        if (!PyErr_GivenExceptionMatches(value, PyExc_Exception)) {
+            PyErr_SetObject((PyObject *)Py_TYPE(value), value); /* KeyboardInterrupt is no result */
+            Py_DECREF(value);
             return NULL;
         }
-        Py_XDECREF(type);
-        Py_XDECREF(traceback);
         name = state->str_set_exception;
     }
     PyObject *future = PyObject_CallMethodNoArgs(loop, state->str_create_future);

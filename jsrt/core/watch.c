@@ -8,6 +8,7 @@
 #include "watch.h"
 
 #include "dump.h"
+#include "error.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -87,15 +88,7 @@ on_interrupt(jsv8_isolate_t *isolate, void *user)
     watch->released = NULL;
     jsrt_inside++;
     if (PyErr_CheckSignals() < 0) {
-        PyObject *type, *value, *traceback;
-        PyErr_Fetch(&type, &value, &traceback);
-        PyErr_NormalizeException(&type, &value, &traceback);
-        if (traceback != NULL && value != NULL) {
-            PyException_SetTraceback(value, traceback);
-        }
-        Py_XDECREF(type);
-        Py_XDECREF(traceback);
-        Py_XSETREF(watch->raised, value);
+        Py_XSETREF(watch->raised, jsrt_error_fetch());
         watch->stopped = 1;
         jsv8_terminate(isolate);
     }

@@ -198,12 +198,7 @@ call(jsv8_isolate *iso, Entry &entry, v8::Local<v8::Function> function,
                        .ToLocal(&value);
         }
         if (!done) {
-            jsv8_status_t status = caught_status(iso, entry, caught, error);
-            caught.Reset();
-            if (status == JSV8_EXCEPTION) {
-                drain_aside(iso, entry);
-            }
-            return status;
+            return threw(iso, entry, caught, error);
         }
     }
     return deliver(iso, entry, value, want, result, error);

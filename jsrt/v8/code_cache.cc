@@ -115,13 +115,10 @@ jsv8_run_code(jsv8_isolate_t *iso, const jsv8_value_t *source, const char *filen
     v8::Local<v8::Value> text, value;
     jsv8_status_t status = JSV8_OK;
     if (!code->lasting || !borrow_text(iso, source, &text)) {
-        status = to_v8(iso, entry, source, &text, error);
+        status = source_to_v8(iso, entry, source, &text, error);
     }
     if (status != JSV8_OK) {
         return status;
-    }
-    if (!text->IsString()) {
-        return fail(error, JSV8_CONVERSION, "the source is not a text");
     }
     {
         v8::TryCatch caught(iso->v8);
@@ -140,12 +137,7 @@ jsv8_run_code(jsv8_isolate_t *iso, const jsv8_value_t *source, const char *filen
             done = script->Run(entry.context());
         }
         if (!done.ToLocal(&value)) {
-            status = caught_status(iso, entry, caught, error, filename);
-            caught.Reset();
-            if (status == JSV8_EXCEPTION) {
-                drain_aside(iso, entry);
-            }
-            return status;
+            return threw(iso, entry, caught, error, filename);
         }
         code->script = code->keep ? remember(iso, script) : 0;
     }

@@ -108,6 +108,17 @@ keep_intrinsics(jsv8_isolate *iso, v8::Local<v8::Context> context)
            && prepare_pack(iso, context);
 }
 
+jsv8_status_t
+source_to_v8(jsv8_isolate *iso, Entry &entry, const jsv8_value_t *source, v8::Local<v8::Value> *out,
+             jsv8_error_t *error)
+{
+    jsv8_status_t status = to_v8(iso, entry, source, out, error);
+    if (status == JSV8_OK && !(*out)->IsString()) {
+        return fail(error, JSV8_CONVERSION, "the source is not a text");
+    }
+    return status;
+}
+
 }   // namespace jsv8
 
 using namespace jsv8;
@@ -123,12 +134,9 @@ jsv8_run(jsv8_isolate_t *iso, const jsv8_value_t *source, const char *filename, 
         return fail(error, entry.stop_status(), "");
     }
     v8::Local<v8::Value> text, value;
-    jsv8_status_t status = to_v8(iso, entry, source, &text, error);
+    jsv8_status_t status = source_to_v8(iso, entry, source, &text, error);
     if (status != JSV8_OK) {
         return status;
-    }
-    if (!text->IsString()) {
-        return fail(error, JSV8_CONVERSION, "the source is not a text");
     }
     {
         v8::TryCatch caught(iso->v8);
@@ -145,12 +153,7 @@ jsv8_run(jsv8_isolate_t *iso, const jsv8_value_t *source, const char *filename, 
             done = strong(iso->own_scope)->Call(entry.context(), v8::Undefined(iso->v8), 2, args);
         }
         if (!done.ToLocal(&value)) {
-            status = caught_status(iso, entry, caught, error, filename);
-            caught.Reset();
-            if (status == JSV8_EXCEPTION) {
-                drain_aside(iso, entry);
-            }
-            return status;
+            return threw(iso, entry, caught, error, filename);
         }
     }
     return deliver(iso, entry, value, want, result, error);

@@ -300,12 +300,7 @@ jsv8_operate(jsv8_ref_t *ref, jsv8_op_t op, size_t argc, const jsv8_value_t *arg
     {
         v8::TryCatch caught(iso->v8);
         if (!prepare(iso, entry.context()) || !question.ask(op, args, &answer, &found)) {
-            jsv8_status_t status = caught_status(iso, entry, caught, error);
-            caught.Reset();
-            if (status == JSV8_EXCEPTION) {
-                drain_aside(iso, entry);
-            }
-            return status;
+            return threw(iso, entry, caught, error);
         }
     }
     if (!found) {

@@ -181,9 +181,7 @@ class Aside
   private:
     void change_places()
     {
-        std::swap(iso_->scratch.data, scratch_.data);
-        std::swap(iso_->scratch.capacity, scratch_.capacity);
-        std::swap(iso_->scratch.idle, scratch_.idle);
+        iso_->scratch.swap(scratch_);
         std::swap(iso_->error_texts, errors_);
     }
 

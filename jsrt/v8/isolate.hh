@@ -13,6 +13,7 @@
 #include <memory>
 #include <new>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "node.h"
@@ -47,6 +48,12 @@ struct Scratch {
     unsigned idle = 0; /* uses in a row that needed less than a quarter */
 
     char *reserve(size_t size); /* NULL: no memory. The old content is lost. */
+    void swap(Scratch &other)
+    {
+        std::swap(data, other.data);
+        std::swap(capacity, other.capacity);
+        std::swap(idle, other.idle);
+    }
     ~Scratch()
     {
         free(data);

@@ -158,15 +158,6 @@ drain_now(jsv8_isolate *iso)
     }
 }
 
-/* Two buffers change places; Scratch owns memory, so not by copying one. */
-static void
-change_places(Scratch &one, Scratch &other)
-{
-    std::swap(one.data, other.data);
-    std::swap(one.capacity, other.capacity);
-    std::swap(one.idle, other.idle);
-}
-
 void
 drain_aside(jsv8_isolate *iso, Entry &entry)
 {
@@ -174,10 +165,22 @@ drain_aside(jsv8_isolate *iso, Entry &entry)
         return;
     }
     std::swap(iso->error_texts, iso->aside_texts);
-    change_places(iso->scratch, iso->aside_scratch);
+    iso->scratch.swap(iso->aside_scratch);
     drain(iso, entry);
     std::swap(iso->error_texts, iso->aside_texts);
-    change_places(iso->scratch, iso->aside_scratch);
+    iso->scratch.swap(iso->aside_scratch);
+}
+
+jsv8_status_t
+threw(jsv8_isolate *iso, Entry &entry, v8::TryCatch &caught, jsv8_error_t *error,
+      const char *filename)
+{
+    jsv8_status_t status = caught_status(iso, entry, caught, error, filename);
+    caught.Reset();
+    if (status == JSV8_EXCEPTION) {
+        drain_aside(iso, entry);
+    }
+    return status;
 }
 
 jsv8_status_t

@@ -26,6 +26,11 @@ drain(jsv8_isolate *iso, Entry &entry)
  * describe theirs elsewhere. */
 void drain_aside(jsv8_isolate *iso, Entry &entry);
 
+/* The end of a call that threw: the error's status, after a drain where the isolate goes on. filename:
+ * the script's, where the error may be of its syntax. */
+jsv8_status_t threw(jsv8_isolate *iso, Entry &entry, v8::TryCatch &caught, jsv8_error_t *error,
+                    const char *filename = nullptr);
+
 /* The end of every call: drains, then delivers value as want says. */
 jsv8_status_t deliver(jsv8_isolate *iso, Entry &entry, v8::Local<v8::Value> value, jsv8_want_t want,
                       jsv8_value_t *result, jsv8_error_t *error);

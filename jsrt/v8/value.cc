@@ -299,11 +299,11 @@ class Writer : public v8::ValueSerializer::Delegate
 
     bool write(v8::Local<v8::Context> context, v8::Local<v8::Value> value, jsv8_value_t *out)
     {
-        iso_->converting++; /* a getter may lead to a call that needs the same buffer */
-        bool done = serializer_.WriteValue(context, value).FromMaybe(false);
-        iso_->converting--;
-        if (!done) {
-            return false;
+        {
+            Converting converting(iso_); /* a getter may lead to a call that needs the buffer */
+            if (!serializer_.WriteValue(context, value).FromMaybe(false)) {
+                return false;
+            }
         }
         auto bytes = serializer_.Release();
         out->tag = JSV8_WIRE;
