@@ -68,6 +68,16 @@ class SocketOperations(_UnixLoop):  # type: ignore[misc]
             if not handle.cancelled():
                 self._remove_writer(fd)
 
+    async def _when_readable(self, sock: socket.socket, operation: Any, *args: Any) -> Any:
+        """An operation that had to wait, again whenever there may be something to read."""
+        with _held(sock):
+            while True:
+                await self._readable(sock.fileno())
+                try:
+                    return operation(*args)
+                except _AGAIN:
+                    pass
+
     async def sock_recv(self, sock: socket.socket, nbytes: int) -> bytes:
         """Receive up to `nbytes`; b"" is the end of the stream."""
         self._check_socket(sock)
@@ -75,13 +85,7 @@ class SocketOperations(_UnixLoop):  # type: ignore[misc]
             return sock.recv(nbytes)
         except _AGAIN:
             pass
-        with _held(sock):
-            while True:
-                await self._readable(sock.fileno())
-                try:
-                    return sock.recv(nbytes)
-                except _AGAIN:
-                    pass
+        return await self._when_readable(sock, sock.recv, nbytes)  # type: ignore[no-any-return]
 
     async def sock_recv_into(self, sock: socket.socket, buf: Any) -> int:
         """Receive into a buffer. Returns how much."""
@@ -90,13 +94,7 @@ class SocketOperations(_UnixLoop):  # type: ignore[misc]
             return sock.recv_into(buf)
         except _AGAIN:
             pass
-        with _held(sock):
-            while True:
-                await self._readable(sock.fileno())
-                try:
-                    return sock.recv_into(buf)
-                except _AGAIN:
-                    pass
+        return await self._when_readable(sock, sock.recv_into, buf)  # type: ignore[no-any-return]
 
     async def sock_sendall(self, sock: socket.socket, data: Any) -> None:
         """Send all of `data`."""

@@ -12,49 +12,20 @@ time that the server has used is told. The goals: 2 KiB each, and 0.0 % of a cor
 from __future__ import annotations
 
 import argparse
-import os
-import re
 import resource
 import socket
-import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from contextlib import ExitStack
 
-INTEGRATION = Path(__file__).resolve().parents[1] / "integration"
+from idle_server import ask, resident, serving
+
 GOAL = 2 * 1024
+APP = ("slow_apps:app", "--timeout-keep-alive", "600")
 REQUEST = (
     b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: idle\r\nAccept: */*\r\n"
     b"Accept-Encoding: gzip, deflate\r\nConnection: keep-alive\r\n\r\n"
 )
-
-
-@contextmanager
-def serving(module: str, *options: str) -> Iterator[tuple[int, int]]:
-    """A server process; gives its port and process id."""
-    command = [sys.executable, "-m", module, "slow_apps:app", "--port", "0"]
-    command += ["--app-dir", str(INTEGRATION), "--no-access-log", "--timeout-keep-alive", "600"]
-    with subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        try:
-            for line in process.stderr:
-                if found := re.search(r"https?://127\.0\.0\.1:(\d+)", line):
-                    break
-            else:
-                sys.exit(f"{module} did not start")
-            log = process.stderr
-            threading.Thread(target=lambda: log.read(), daemon=True).start()
-            yield int(found[1]), process.pid
-        finally:
-            process.kill()
-
-
-def resident(pid: int) -> int:
-    with open(f"/proc/{pid}/statm", "rb") as statm:
-        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def processor_time(pid: int) -> float:
@@ -66,19 +37,14 @@ def processor_time(pid: int) -> float:
 def connect(port: int) -> socket.socket:
     """A connection that has had one answer."""
     sock = socket.create_connection(("127.0.0.1", port), 10)
-    sock.sendall(REQUEST)
-    answer = b""
-    while not answer.endswith(b"\r\n\r\nok"):
-        data = sock.recv(65536)
-        assert data, "closed"
-        answer += data
+    ask(sock, REQUEST)
     return sock
 
 
 def measure(module: str, count: int, seconds: float, *options: str) -> tuple[int, float]:
     """Bytes of resident memory per connection, and percent of a core while they are idle."""
     with ExitStack() as stack:
-        port, pid = stack.enter_context(serving(module, *options))
+        port, pid = stack.enter_context(serving(module, *APP, *options))
         for _ in range(count // 10):
             stack.enter_context(connect(port))
         before = resident(pid)

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
+
+from js_micro import timed
 
 sys.path.append(str(Path(__file__).resolve().parents[2]))
 
@@ -21,15 +22,6 @@ class Point { constructor(x) { this.x = x } get() { return this.x } }
 const loop = (f, n) => { for (let i = 0; i < n; i++) f(i) };
 const sum = it => { let s = 0; for (const n of it) s += n; return s };
 """
-
-
-def timed(call: Callable[[], object], n: int) -> float:
-    """Nanoseconds of one call, the loop around it included."""
-    repeat = range(n)
-    started = time.perf_counter()
-    for _ in repeat:
-        call()
-    return (time.perf_counter() - started) / n * 1e9
 
 
 def main() -> None:

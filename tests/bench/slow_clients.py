@@ -22,6 +22,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "integration"))
 
 from casgi_process import casgi
+from idle_server import ask
 from slowhttp import ATTACKS, SLOWHTTPTEST, attack, connections
 
 GOAL = 3.0
@@ -32,12 +33,7 @@ PACE = 0.001
 def exchange(sock: socket.socket) -> float:
     """Seconds that a request takes."""
     begin = time.perf_counter()
-    sock.sendall(REQUEST)
-    answer = b""
-    while not answer.endswith(b"\r\n\r\nok"):
-        data = sock.recv(65536)
-        assert data, "closed"
-        answer += data
+    ask(sock, REQUEST)
     return time.perf_counter() - begin
 
 

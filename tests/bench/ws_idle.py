@@ -11,20 +11,16 @@ application is raw ASGI and waits in ``receive()``. The goal: 6 KiB without comp
 from __future__ import annotations
 
 import argparse
-import os
-import re
 import resource
 import socket
-import subprocess
 import sys
-import threading
 import zlib
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from contextlib import ExitStack
 
-INTEGRATION = Path(__file__).resolve().parents[1] / "integration"
+from idle_server import resident, serving
+
 GOAL = 6 * 1024
+APP = ("process_apps:websocket", "--ws-ping-interval", "300")
 HANDSHAKE = (
     "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
@@ -41,31 +37,6 @@ def compressed_message() -> bytes:
 
 
 PLAIN_MESSAGE = bytes([0x81, 0x85]) + bytes(4) + b"hello"
-
-
-@contextmanager
-def serving(module: str, *options: str) -> Iterator[tuple[int, int]]:
-    """A server process; gives its port and process id."""
-    command = [sys.executable, "-m", module, "process_apps:websocket", "--port", "0"]
-    command += ["--app-dir", str(INTEGRATION), "--no-access-log", "--ws-ping-interval", "300"]
-    with subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        try:
-            for line in process.stderr:
-                if found := re.search(r"http://127\.0\.0\.1:(\d+)", line):
-                    break
-            else:
-                sys.exit(f"{module} did not start")
-            log = process.stderr
-            threading.Thread(target=lambda: log.read(), daemon=True).start()
-            yield int(found[1]), process.pid
-        finally:
-            process.kill()
-
-
-def resident(pid: int) -> int:
-    with open(f"/proc/{pid}/statm", "rb") as statm:
-        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def connect(port: int, offer: bool, message: bytes) -> socket.socket:
@@ -86,7 +57,7 @@ def connect(port: int, offer: bool, message: bytes) -> socket.socket:
 def measure(module: str, count: int, offer: bool, message: bytes, *options: str) -> int:
     """Bytes of resident memory per connection."""
     with ExitStack() as stack:
-        port, pid = stack.enter_context(serving(module, *options))
+        port, pid = stack.enter_context(serving(module, *APP, *options))
         for _ in range(count // 10):
             stack.enter_context(connect(port, offer, message))
         before = resident(pid)

@@ -6,14 +6,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from process_apps import lifespan
+
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
     """Says who asks whom; /check says it to the log as well."""
     if scope["type"] == "lifespan":
-        await receive()
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-        await send({"type": "lifespan.shutdown.complete"})
+        await lifespan(receive, send)
         return
     if scope["path"] == "/check":
         (host, port), (_, own) = scope["client"], scope["server"]

@@ -5,16 +5,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from process_apps import lifespan
+
 BIG = b"x" * (4 << 20)
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
     """Reads the body. /big: 4 MiB, which no socket buffer holds."""
     if scope["type"] == "lifespan":
-        await receive()
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-        await send({"type": "lifespan.shutdown.complete"})
+        await lifespan(receive, send)
         return
     message = await receive()
     while message.get("more_body"):

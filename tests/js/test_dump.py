@@ -45,13 +45,26 @@ def text_of(file, wanted: str) -> str:
     return text
 
 
+def send_soon(file, wanted: str) -> threading.Thread:
+    """Sends the signal, from a thread that lives until that is in the file: faulthandler walks the
+    list of threads without the GIL, and must not meet one that ends."""
+
+    def send() -> None:
+        time.sleep(0.2)
+        os.kill(os.getpid(), SIGNAL)
+        text_of(file, wanted)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    return thread
+
+
 def test_a_running_call(stacks):
     with jsrt.Context() as context:
         context.compile(CODE, filename="loop.js")
-        timer = threading.Timer(0.2, os.kill, (os.getpid(), SIGNAL))
-        timer.start()
+        sender = send_soon(stacks, 'File "loop.js", line 2 in outer')
         context.call("outer", [time.time() * 1000 + 1000])
-        timer.join()
+        sender.join()
         text = text_of(stacks, 'File "loop.js", line 2 in outer')
         assert "in test_a_running_call" in text
         python, _, javascript = text.partition("JavaScript (most recent call first):\n")
@@ -106,10 +119,9 @@ def test_deep_stacks_are_cut(stacks):
             f"function {name}(depth, end) {{"
             f" if (depth > 0) return {name}(depth - 1, end); while (Date.now() < end) {{}} }}"
         )
-        timer = threading.Timer(0.2, os.kill, (os.getpid(), SIGNAL))
-        timer.start()
+        sender = send_soon(stacks, name)
         context.call(name, [200, time.time() * 1000 + 700])
-        timer.join()
+        sender.join()
         text = text_of(stacks, name)
         assert len(text[text.index("JavaScript") :]) <= 8192
 

@@ -12,15 +12,13 @@ The suite comes with the interpreter (the package `test`; Debian calls it libpyt
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import sys
-import unittest
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from recorder import Comparison, exceptions, outcomes_of, write_outcomes
+from recorder import Comparison, arguments, exceptions, outcomes_of, run_module
 
 # Nothing in them makes a loop of ours, or they are Windows'.
 LEFT_OUT = {"test_proactor_events", "test_windows_events", "test_windows_utils"}
@@ -49,26 +47,13 @@ def replace_loops() -> None:
     policy._loop_factory = SelectorEventLoop
 
 
-def run_module(name: str, ours: bool, pattern: str, results: Path) -> None:
-    """In a process of its own: runs one module of the suite."""
-    if ours:
-        replace_loops()
-    loader = unittest.TestLoader()
-    if pattern:
-        loader.testNamePatterns = [pattern]
-    write_outcomes(loader.loadTestsFromName(f"test.test_asyncio.{name}"), results)
-
-
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", default="", help="modules, separated by commas")
-    parser.add_argument("--pattern", default="", help="of the names of tests, as unittest's -k")
-    parser.add_argument("-v", "--verbose", action="store_true", help="the output over our loop")
-    parser.add_argument("--run", nargs=4, help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    options = arguments(__doc__, run=4)
     if options.run:
         name, loop, pattern, results = options.run
-        run_module(name, loop == "casgi", pattern, Path(results))
+        if loop == "casgi":
+            replace_loops()
+        run_module(f"test.test_asyncio.{name}", pattern, Path(results))
         return 0
     import test.test_asyncio  # type: ignore[import-untyped]
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
@@ -53,6 +54,24 @@ def write_outcomes(suite: unittest.TestSuite, results: Path) -> None:
     runner = unittest.TextTestRunner(verbosity=2, resultclass=Recorder)
     outcomes: dict[str, str] = runner.run(suite).outcomes  # type: ignore[attr-defined]
     results.write_text(json.dumps(outcomes))
+
+
+def arguments(description: str | None, run: int) -> argparse.Namespace:
+    """The runners' command line. run: how many values --run has, which is for their children."""
+    parser = argparse.ArgumentParser(description=(description or "").partition("\n")[0])
+    parser.add_argument("--only", default="", help="modules, separated by commas")
+    parser.add_argument("--pattern", default="", help="of the names of tests, as unittest's -k")
+    parser.add_argument("-v", "--verbose", action="store_true", help="the output over our loop")
+    parser.add_argument("--run", nargs=run, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def run_module(name: str, pattern: str, results: Path) -> None:
+    """In a process of its own: runs one module of tests and writes the outcomes."""
+    loader = unittest.TestLoader()
+    if pattern:
+        loader.testNamePatterns = [pattern]
+    write_outcomes(loader.loadTestsFromName(name), results)
 
 
 def outcomes_of(

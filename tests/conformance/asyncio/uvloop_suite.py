@@ -11,15 +11,13 @@ are those of asgiserver. A test that passes over uvloop has to pass over our loo
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import sys
 import tarfile
-import unittest
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from recorder import Comparison, exceptions, outcomes_of, write_outcomes
+from recorder import Comparison, arguments, exceptions, outcomes_of, run_module
 
 ROOT = Path(__file__).resolve().parents[3]
 FOLDER = ROOT / "build" / "uvloop-suite"
@@ -60,18 +58,10 @@ def fetch() -> Path:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", default="", help="modules, separated by commas")
-    parser.add_argument("--pattern", default="", help="of the names of tests, as unittest's -k")
-    parser.add_argument("-v", "--verbose", action="store_true", help="the output over our loop")
-    parser.add_argument("--run", nargs=3, help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    options = arguments(__doc__, run=3)
     if options.run:
         name, pattern, results = options.run
-        loader = unittest.TestLoader()
-        if pattern:
-            loader.testNamePatterns = [pattern]
-        write_outcomes(loader.loadTestsFromName(f"tests.{name}"), Path(results))
+        run_module(f"tests.{name}", pattern, Path(results))
         return 0
     sdist = fetch()
     # The sdist's own folder `uvloop` has no extension: only its folder `tests` is to be found.
