@@ -162,6 +162,25 @@ class AccessFormatter(DefaultFormatter):
         )
 
 
+class _Statuses(dict[int, bytes]):
+    """status_text() as bytes, made when first asked for."""
+
+    def __init__(self, colors: bool) -> None:
+        super().__init__()
+        self.colors = colors
+
+    def __missing__(self, status: int) -> bytes:
+        text = self[status] = status_text(status, self.colors).encode()
+        return text
+
+
+def _style(colors: bool) -> tuple[bytes, bytes, bytes, dict[int, bytes]]:
+    """AccessLog.plain()'s answer."""
+    bold, normal = paint("|", "1").split("|") if colors else ("", "")
+    level = paint("INFO", _LEVEL_COLORS[logging.INFO]) if colors else "INFO"
+    return f"{level}:     ".encode(), bold.encode(), normal.encode(), _Statuses(colors)
+
+
 _encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
 
 
@@ -215,41 +234,49 @@ class JSONFormatter(logging.Formatter):
 
 
 class AccessLog:
-    """The access logger's ``info()``, as the core calls it for each request.
+    """The access logger's ``info()``, as the core calls it for each response.
 
-    With the built-in configuration a line is written straight to the stream: a LogRecord that
-    nobody could see would cost more than the request. Whatever the application adds to the logger
-    (a handler, a filter, another format, a level) is looked at for each line, and brings the
-    ordinary way back.
+    With the built-in configuration the core makes the lines itself and hands over those of one turn
+    of the loop together: a LogRecord that nobody could see, and a system call for every line, would
+    cost more than the request. Whatever the application adds to the logger (a handler, a filter,
+    another format, a level) is looked at in each turn, and brings the ordinary way back.
     """
 
     def __init__(self, logger: logging.Logger) -> None:
         self._logger = logger
-        self._prefix = {False: "INFO:    ", True: f"{paint('INFO', '32')}:    "}
-        self._statuses: dict[tuple[bool, int], str] = {}
+        self._styles = {colors: _style(colors) for colors in (False, True)}
+        self._handler: logging.StreamHandler[Any] | None = None
 
     def __call__(
         self, fmt: str, client: str, method: str, path: str, http_version: str, status: int
     ) -> None:
-        handler = self._plain_handler()
-        if handler is None:
-            self._logger.info(fmt, client, method, path, http_version, status)
-            return
-        colors: bool = handler.formatter.use_colors  # type: ignore[union-attr]
-        code = self._statuses.get((colors, status))
-        if code is None:
-            code = status_text(status, colors)
-            self._statuses[colors, status] = code
-        request_line = f"{method} {path} HTTP/{http_version}"
-        if colors:
-            request_line = paint(request_line, "1")
+        """Logs one response in the ordinary way."""
+        self._logger.info(fmt, client, method, path, http_version, status)
+
+    def plain(self) -> tuple[bytes, bytes, bytes, dict[int, bytes]] | None:
+        """How lines may be made without a LogRecord: what comes before the client, before the
+        request line and behind it, and the statuses. None where they may not.
+        """
+        self._handler = self._plain_handler()
+        if self._handler is None:
+            return None
+        formatter = self._handler.formatter
+        return self._styles[bool(formatter.use_colors)]  # type: ignore[union-attr]
+
+    def write(self, lines: str) -> None:
+        """Writes lines made in the style that plain() gave."""
+        handler = self._handler
+        assert handler is not None
         try:
             with handler.lock:  # type: ignore[union-attr]
-                handler.stream.write(f'{self._prefix[colors]} {client} - "{request_line}" {code}\n')
+                handler.stream.write(lines)
                 handler.stream.flush()
         except Exception:
             # logging's own way to fail: it reports, and never raises.
-            self._logger.info(fmt, client, method, path, http_version, status)
+            record = self._logger.makeRecord(
+                self._logger.name, logging.INFO, __file__, 0, lines, (), None
+            )
+            handler.handleError(record)
 
     def _plain_handler(self) -> logging.StreamHandler[Any] | None:
         handler = only_stream_handler(self._logger)

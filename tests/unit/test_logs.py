@@ -81,62 +81,6 @@ class TestFormatters:
         assert '"GET /%s%d%n HTTP/1.1"' in AccessFormatter(fmt, use_colors=False).format(line)
 
 
-class TestAccessLog:
-    """The short way and logging's way must write the same."""
-
-    ARGUMENTS = ("127.0.0.1:5", "GET", "/%s?q", "1.1")
-
-    def logger(self, colors: bool):
-        logs.configure(LOGGING_CONFIG, "info", True, colors)
-        logger = logging.getLogger("asgiserver.access")
-        stream = io.StringIO()
-        handler = logger.handlers[0]
-        assert isinstance(handler, logging.StreamHandler)
-        handler.stream = stream
-        return logger, handler, stream
-
-    @pytest.mark.parametrize("colors", [True, False])
-    @pytest.mark.parametrize("status", [101, 200, 304, 404, 503, 799])
-    def test_same_line(self, colors, status):
-        logger, handler, stream = self.logger(colors)
-        log = logs.AccessLog(logger)
-        assert log._plain_handler() is handler
-        log(ACCESS, *self.ARGUMENTS, status)
-        logger.info(ACCESS, *self.ARGUMENTS, status)
-        first, second = stream.getvalue().splitlines()
-        assert first == second
-
-    def test_added_handler_sees_records(self, caplog):
-        logger, _, stream = self.logger(False)
-        log = logs.AccessLog(logger)
-        logger.addHandler(caplog.handler)
-        log(ACCESS, *self.ARGUMENTS, 200)
-        assert caplog.records[0].args == (*self.ARGUMENTS, 200)
-        assert stream.getvalue().count("\n") == 1
-
-    def test_added_filter_is_obeyed(self):
-        logger, handler, stream = self.logger(False)
-        log = logs.AccessLog(logger)
-        handler.addFilter(lambda record: record.args[4] != 200)
-        for status in (200, 404):
-            log(ACCESS, *self.ARGUMENTS, status)
-        assert stream.getvalue().splitlines() == [
-            'INFO:     127.0.0.1:5 - "GET /%s?q HTTP/1.1" 404 Not Found'
-        ]
-
-    def test_level_is_obeyed(self):
-        logger, _, stream = self.logger(False)
-        logger.setLevel(logging.WARNING)
-        logs.AccessLog(logger)(ACCESS, *self.ARGUMENTS, 200)
-        assert stream.getvalue() == ""
-
-    def test_closed_stream_does_not_raise(self, monkeypatch):
-        monkeypatch.setattr(logging, "raiseExceptions", False)
-        logger, _, stream = self.logger(False)
-        stream.close()
-        logs.AccessLog(logger)(ACCESS, *self.ARGUMENTS, 200)
-
-
 class TestConfigure:
     def test_levels_and_access_log(self):
         logs.configure(LOGGING_CONFIG, "warning", False, None)

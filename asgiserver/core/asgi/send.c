@@ -212,7 +212,7 @@ asgi_send_start(CycleObject *cycle, PyObject *message)
         return rc < 0 ? NULL : Py_NewRef(own->ready);
     }
     cycle->started = true;
-    if (cycle->server->access_log != NULL)
+    if (cycle->server->access_log.call != NULL)
         asgi_accesslog_write(cycle, (unsigned)status);
     if (cycle->conn != NULL)
         asgi_conn_flush_soon(cycle->conn);

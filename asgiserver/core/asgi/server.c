@@ -5,6 +5,7 @@
  */
 #include "asgi/server.h"
 
+#include "asgi/accesslog.h"
 #include "asgi/cycle.h"
 #include "asgi/server_api.h"
 #include "asgi/tls_object.h"
@@ -26,6 +27,7 @@ asgi_server_release(asgi_server_t *server)
 {
     if (--server->held > 0)
         return;
+    asgi_accesslog_flush(server);
     asgi_deadlines_close(&server->deadlines);
     if (server->at_close_queued) {
         server->at_close_queued = false;

@@ -13,6 +13,7 @@
 #include "loop/loop.h"
 #include "state.h"
 
+#include "asgi/accesslog.h"
 #include "asgi/awaitable.h"
 #include "base/buf.h"
 #include "base/list.h"
@@ -121,7 +122,7 @@ typedef struct asgi_server {
     LoopObject *loop;          /* owned */
     PyObject *app;             /* owned */
     PyObject *app_state;       /* owned dict, shallow-copied into each scope */
-    PyObject *access_log;      /* owned callable or NULL */
+    asgi_accesslog_t access_log;
     PyObject *error_log;       /* owned callable or NULL */
     PyObject *on_max_requests; /* owned callable or NULL; dropped once called */
     PyObject *context;         /* owned: copied for each request */

@@ -411,7 +411,8 @@ server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     self->context = PyContext_CopyCurrent();
     self->read_buffer = PyMem_Malloc(ASGI_STREAM_READ_SIZE);
     if (self->context == NULL || self->read_buffer == NULL
-        || option_callable(config, "access_log", &self->access_log) < 0
+        || option_callable(config, "access_log", &self->access_log.call) < 0
+        || asgi_accesslog_open(&self->access_log) < 0
         || option_callable(config, "error_log", &self->error_log) < 0
         || option_callable(config, "on_max_requests", &self->on_max_requests) < 0
         || make_bounds(self, config) < 0 || share_loads(self, config) < 0
@@ -435,7 +436,6 @@ server_traverse(PyObject *op, visitproc visit, void *arg)
     Py_VISIT((PyObject *)self->loop);
     Py_VISIT(self->app);
     Py_VISIT(self->app_state);
-    Py_VISIT(self->access_log);
     Py_VISIT(self->error_log);
     Py_VISIT(self->on_max_requests);
     Py_VISIT(self->context);
@@ -445,6 +445,8 @@ server_traverse(PyObject *op, visitproc visit, void *arg)
     Py_VISIT(self->extensions_v10);
     Py_VISIT(self->ws_scope);
     Py_VISIT(self->ws_asgi);
+    if (asgi_accesslog_traverse(&self->access_log, visit, arg) != 0)
+        return -1;
     /* The list of running cycles owns a reference each. The self-reference is not visited: it
      * stands for sockets, which no collector can see. */
     if (self->cycles.next != NULL) {
@@ -463,7 +465,7 @@ server_clear(PyObject *op)
      * cleared, for then it is reachable. */
     Py_CLEAR(self->app);
     Py_CLEAR(self->app_state);
-    Py_CLEAR(self->access_log);
+    asgi_accesslog_clear(&self->access_log);
     Py_CLEAR(self->error_log);
     Py_CLEAR(self->on_max_requests);
     Py_CLEAR(self->context);
