@@ -47,7 +47,8 @@ class Stage:
     within: tuple[Stage, ...] = ()
 
 
-ACCESS_LOG = Stage("access log", "asgi/accesslog", ("asgi_accesslog_write",))
+ACCESS_LOG = Stage("access log: line", "asgi/accesslog", ("asgi_accesslog_write",))
+LOGGED = Stage("access log: written", "asgi/accesslog", ("asgi_accesslog_flush",))
 WRITE = Stage("write", "net/stream", ("asgi_stream_flush",))
 NEXT = Stage("end of the exchange", "net/conn_http1", ("asgi_http1_conn_answered",), (WRITE,))
 STAGES = Stage(
@@ -55,6 +56,7 @@ STAGES = Stage(
     "loop/loop",
     ("asgi_loop_run",),
     (
+        LOGGED,
         Stage(
             "poll and read",
             "net/stream",
