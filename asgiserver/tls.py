@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -223,6 +224,8 @@ class Certificates:
 class HangUp:
     """SIGHUP at a server without a supervisor: reload, or the end where a terminal has gone.
 
+    One that was started with SIGHUP ignored, as by nohup(1), is to outlive its terminal.
+
     Args:
         reload: called for a signal that somebody has sent.
         leave: called with the signal's number when the terminal hung up, which ends a process
@@ -232,12 +235,10 @@ class HangUp:
     def __init__(self, reload: Callable[[], object], leave: Callable[[int], object]) -> None:
         self._reload = reload
         self._leave = leave
-        self._had_terminal = has_terminal()
+        self._of_terminal = has_terminal() and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN
 
     def __call__(self) -> None:
-        import signal
-
-        if self._had_terminal and not has_terminal():
+        if self._of_terminal and not has_terminal():
             self._leave(signal.SIGHUP)
         else:
             self._reload()

@@ -9,6 +9,7 @@ import pty
 import signal
 import socket
 import ssl
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -246,12 +247,13 @@ def test_client_authorities_are_reloaded(
         assert shown(server.port, context) == files.pem
 
 
-def test_terminal_that_hangs_up_ends_the_server(files: Files) -> None:
-    """SIGHUP reloads, but a server whose terminal was closed does not stay behind."""
-    import sys
-
+@contextlib.contextmanager
+def in_terminal(files: Files, hang_up: signal.Handlers) -> Iterator[tuple[int, int]]:
+    """A server in a terminal of its own, started with this disposition of SIGHUP; its process id
+    and the terminal's other end, once certificates have been reloaded by a SIGHUP."""
     pid, terminal = pty.fork()
     if pid == 0:
+        signal.signal(signal.SIGHUP, hang_up)
         tls = ["--ssl-certfile", str(files.certificate), "--ssl-keyfile", str(files.key)]
         os.chdir(Path(__file__).parent)
         os.environ["PYTHONPATH"] = os.pathsep.join(
@@ -267,15 +269,38 @@ def test_terminal_that_hangs_up_ends_the_server(files: Files) -> None:
         os.kill(pid, signal.SIGHUP)
         while b"TLS certificates reloaded" not in text:
             text += os.read(terminal, 4096)
-        os.close(terminal)
-        end = time.monotonic() + TIMEOUT
-        while (status := os.waitpid(pid, os.WNOHANG))[0] == 0:
-            assert time.monotonic() < end, "still there"
-            time.sleep(0.02)
-        pid = 0
-        assert os.WIFSIGNALED(status[1])
-        assert os.WTERMSIG(status[1]) == signal.SIGHUP
+        yield pid, terminal
     finally:
-        if pid:
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
+        with contextlib.suppress(ChildProcessError):  # The test has seen its end.
+            if os.waitpid(pid, os.WNOHANG)[0] == 0:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+
+
+def ended(pid: int, timeout: float = TIMEOUT) -> int | None:
+    """What waitpid() says of a process when it ends; None if it does not in time."""
+    end = time.monotonic() + timeout
+    while (status := os.waitpid(pid, os.WNOHANG))[0] == 0:
+        if time.monotonic() > end:
+            return None
+        time.sleep(0.02)
+    return status[1]
+
+
+def test_terminal_that_hangs_up_ends_the_server(files: Files) -> None:
+    """SIGHUP reloads, but a server whose terminal was closed does not stay behind."""
+    with in_terminal(files, signal.SIG_DFL) as (pid, terminal):
+        os.close(terminal)
+        status = ended(pid)
+        assert status is not None, "still there"
+        assert os.WIFSIGNALED(status)
+        assert os.WTERMSIG(status) == signal.SIGHUP
+
+
+def test_nohup_keeps_the_server(files: Files) -> None:
+    """With SIGHUP ignored when it starts, as nohup(1) does, it outlives its terminal."""
+    with in_terminal(files, signal.SIG_IGN) as (pid, terminal):
+        os.close(terminal)
+        assert ended(pid, 1) is None
+        os.kill(pid, signal.SIGTERM)
+        assert ended(pid) is not None
