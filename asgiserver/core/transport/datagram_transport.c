@@ -21,8 +21,8 @@
 
 typedef struct {
     TransportObject base;
-    PyObject *address;    /* owned or NULL: the only one that may be sent to */
-    asgi_sockaddr_t last; /* of the last datagram in or out */
+    PyObject *address;               /* owned or NULL: the only one that may be sent to */
+    asgi_sockaddr_t received, given; /* of the last datagram in, and out */
     int family;
     char connected;
 } DatagramObject;
@@ -132,7 +132,7 @@ read_batch(DatagramObject *datagram)
     }
     for (int i = 0; i < n; i++) {
         data[i] = PyBytes_FromStringAndSize(pieces[i].iov_base, (Py_ssize_t)messages[i].msg_len);
-        address[i] = data[i] != NULL ? asgi_sockaddr_tuple(&datagram->last, &from[i],
+        address[i] = data[i] != NULL ? asgi_sockaddr_tuple(&datagram->received, &from[i],
                                                            messages[i].msg_hdr.msg_namelen)
                                      : NULL;
         if (address[i] == NULL) {
@@ -177,19 +177,31 @@ datagram_readable(TransportObject *transport)
 
 /* ---- out ---- */
 
+/* The kernel's form of an address. Returns: borrowed until the next one; NULL: ask the socket. */
+static const asgi_sockaddr_t *
+find_address(DatagramObject *datagram, PyObject *address)
+{
+    if (address == datagram->received.tuple) {
+        return &datagram->received;
+    }
+    return asgi_sockaddr_parse(&datagram->given, address, datagram->family) ? &datagram->given
+                                                                            : NULL;
+}
+
 /* Sends one. Returns 1; 0 where the kernel has no room; -1 with an exception. */
 static int
 send_one(DatagramObject *datagram, const char *from, size_t size, PyObject *address)
 {
     TransportObject *transport = &datagram->base;
+    const asgi_sockaddr_t *to;
     PyObject *view, *sent;
     ssize_t n;
 
     if (datagram->connected) {
         n = send(transport->watch->fd, from, size, MSG_NOSIGNAL);
-    } else if (asgi_sockaddr_parse(&datagram->last, address, datagram->family)) {
+    } else if ((to = find_address(datagram, address)) != NULL) {
         n = sendto(transport->watch->fd, from, size, MSG_NOSIGNAL,
-                   (struct sockaddr *)&datagram->last.raw, datagram->last.size);
+                   (const struct sockaddr *)&to->raw, to->size);
     } else {
         view = PyMemoryView_FromMemory((char *)from, (Py_ssize_t)size, PyBUF_READ);
         if (view == NULL) {
@@ -405,7 +417,8 @@ static int
 datagram_clear(DatagramObject *datagram)
 {
     Py_CLEAR(datagram->address);
-    asgi_sockaddr_clear(&datagram->last);
+    asgi_sockaddr_clear(&datagram->received);
+    asgi_sockaddr_clear(&datagram->given);
     return asgi_transport_clear(&datagram->base);
 }
 
@@ -460,7 +473,14 @@ static PyType_Spec spec = {
 int
 asgi_transport_datagram_exec(PyObject *module, struct asgi_state *state)
 {
-    state->DatagramTransportType = asgi_transport_type(module, &spec, state->DatagramTransport);
+    /* asyncio's is an asyncio.Transport, too, and tests for that. */
+    PyObject *bases = PyTuple_Pack(2, state->FlowControlMixin, state->DatagramTransport);
+
+    if (bases == NULL) {
+        return -1;
+    }
+    state->DatagramTransportType = asgi_transport_type(module, &spec, bases);
+    Py_DECREF(bases);
     if (state->DatagramTransportType == NULL) {
         return -1;
     }

@@ -76,6 +76,7 @@ asgi_transport_repr(TransportObject *transport)
 
     name = name != NULL ? name + 1 : Py_TYPE(transport)->tp_name;
     if (transport->loop == NULL || transport->watch == NULL) {
+        state = transport->closed || transport->closing ? state : " open";
         return PyUnicode_FromFormat("<%s%s fd=%d>", name, state, transport->fd);
     }
     return PyUnicode_FromFormat("<%s%s fd=%d read=%s write=<%s, bufsize=%zd>>", name, state,
@@ -300,12 +301,14 @@ asgi_transport_init(PyObject *Py_UNUSED(transport), PyObject *Py_UNUSED(args),
 }
 
 PyObject *
-asgi_transport_type(PyObject *module, PyType_Spec *spec, PyObject *base)
+asgi_transport_type(PyObject *module, PyType_Spec *spec, PyObject *bases)
 {
-    if (((PyTypeObject *)base)->tp_basicsize > (Py_ssize_t)offsetof(TransportObject, kind)) {
+    PyObject *first = PyTuple_Check(bases) ? PyTuple_GET_ITEM(bases, 0) : bases;
+
+    if (((PyTypeObject *)first)->tp_basicsize > (Py_ssize_t)offsetof(TransportObject, kind)) {
         PyErr_SetString(PyExc_ImportError, "asyncio's transport classes have more fields than "
                                            "this build of asgiserver leaves room for");
         return NULL;
     }
-    return PyType_FromModuleAndSpec(module, spec, base);
+    return PyType_FromModuleAndSpec(module, spec, bases);
 }

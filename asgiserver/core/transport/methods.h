@@ -89,7 +89,8 @@ PyObject *asgi_transport_get_dict(TransportObject *transport, void *closure);
         "__dict__", (getter)asgi_transport_get_dict, PyObject_GenericSetDict, NULL, NULL \
     }
 
-/* Makes a type of this spec over one of asyncio's classes. Returns: new, or NULL. */
-PyObject *asgi_transport_type(PyObject *module, PyType_Spec *spec, PyObject *base);
+/* Makes a type of this spec over one of asyncio's classes, or a tuple of them, the one with the most
+ * fields first. Returns: new, or NULL. */
+PyObject *asgi_transport_type(PyObject *module, PyType_Spec *spec, PyObject *bases);
 
 #endif

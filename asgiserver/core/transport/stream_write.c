@@ -247,7 +247,10 @@ asgi_transport_count_lost(TransportObject *transport)
         }
         Py_DECREF(done);
     }
-    transport->lost++;
+    /* A pipe that is closing has something to send yet, and its end counts then. */
+    if (transport->lost > 0 || transport->closed) {
+        transport->lost++;
+    }
     return 0;
 }
 
