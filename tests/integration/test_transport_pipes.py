@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import pty
 import socket
@@ -240,11 +239,10 @@ def test_one_that_is_forgotten(loop: Loop) -> None:  # noqa: F811
 
     async def main() -> None:
         reading, writing = os.pipe()
-        transport, _ = await loop.connect_read_pipe(Recorder, os.fdopen(reading, "rb", 0))
-        transport.pause_reading()
+        made = [*await loop.connect_read_pipe(Recorder, os.fdopen(reading, "rb", 0))]
+        made[0].pause_reading()
         with pytest.warns(ResourceWarning, match="unclosed transport <ReadPipeTransport"):
-            del transport, _
-            gc.collect()
+            made.clear()
         with pytest.raises(BrokenPipeError):
             os.write(writing, b"x")
         os.close(writing)
