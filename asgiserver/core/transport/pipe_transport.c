@@ -151,6 +151,18 @@ get_pipe(TransportObject *transport, void *Py_UNUSED(closure))
     return Py_NewRef(transport->closed ? Py_None : transport->sock);
 }
 
+/* _pipe = None: whoever sets that sees to the pipe, and nobody is to be warned of it. */
+static int
+set_pipe(TransportObject *transport, PyObject *value, void *Py_UNUSED(closure))
+{
+    if (value != Py_None) {
+        PyErr_SetString(PyExc_TypeError, "_pipe can only be set to None");
+        return -1;
+    }
+    transport->closed = 1;
+    return 0;
+}
+
 static PyObject *
 can_write_eof(TransportObject *Py_UNUSED(transport), PyObject *Py_UNUSED(ignored))
 {
@@ -175,7 +187,7 @@ static PyMethodDef write_methods[] = {
 };
 
 static PyGetSetDef getset[] = {
-    {"_pipe", (getter)get_pipe, NULL, NULL, NULL},
+    {"_pipe", (getter)get_pipe, (setter)set_pipe, NULL, NULL},
     ASGI_GET_DICT,
     {NULL, NULL, NULL, NULL, NULL},
 };
