@@ -1,7 +1,17 @@
 # SPDX-License-Identifier: MIT
 """Types of the C extension."""
 
-from asyncio import BaseProtocol, Future, Handle, Task, TimerHandle, Transport
+from asyncio import (
+    BaseProtocol,
+    Future,
+    Handle,
+    ReadTransport,
+    Task,
+    TimerHandle,
+    Transport,
+    WriteTransport,
+)
+from asyncio import DatagramTransport as _DatagramTransport
 from collections.abc import Callable, Coroutine
 from contextvars import Context
 from ssl import MemoryBIO
@@ -92,6 +102,44 @@ class StreamTransport(Transport):
         waiter: Future[None] | None = None,
         extra: dict[str, Any] | None = None,
         server: Any = None,
+    ) -> None: ...
+
+class ReadPipeTransport(ReadTransport):
+    """A transport over the reading end of a pipe."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        pipe: Any,
+        protocol: BaseProtocol,
+        waiter: Future[None] | None = None,
+        extra: dict[str, Any] | None = None,
+    ) -> None: ...
+
+class WritePipeTransport(WriteTransport):
+    """A transport over the writing end of a pipe."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        pipe: Any,
+        protocol: BaseProtocol,
+        waiter: Future[None] | None = None,
+        extra: dict[str, Any] | None = None,
+    ) -> None: ...
+
+class DatagramTransport(_DatagramTransport):
+    """A transport over a datagram socket."""
+
+    _sock_fd: int
+    def __init__(
+        self,
+        loop: Loop,
+        sock: Any,
+        protocol: BaseProtocol,
+        address: Any = None,
+        waiter: Future[None] | None = None,
+        extra: dict[str, Any] | None = None,
     ) -> None: ...
 
 class TLSData:

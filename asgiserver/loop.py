@@ -31,7 +31,7 @@ from typing import Any, NoReturn, TypeVar
 
 from . import _core
 from .loop_sockets import SocketOperations
-from .loop_transports import DatagramTransport, TLSProtocol
+from .loop_transports import TLSProtocol
 
 __all__ = ["EventLoopPolicy", "Loop", "install", "new_event_loop", "run_loop"]
 
@@ -106,7 +106,7 @@ class Loop(_core.Loop, SocketOperations):
     def _close_self_pipe(self) -> None:
         self._internal_fds = 0
 
-    # Connections are asyncio's to make, and end in a transport in C.
+    # Connections and children are asyncio's to make, and end in transports in C.
 
     def _make_socket_transport(
         self,
@@ -141,8 +141,35 @@ class Loop(_core.Loop, SocketOperations):
         self._make_socket_transport(rawsock, ssl_protocol, extra=extra, server=server)
         return ssl_protocol._app_transport
 
-    def _make_datagram_transport(self, *args: Any, **kwargs: Any) -> DatagramTransport:
-        return DatagramTransport(self, *args, **kwargs)
+    def _make_datagram_transport(
+        self,
+        sock: socket.socket,
+        protocol: asyncio.DatagramProtocol,
+        address: Any = None,
+        waiter: asyncio.Future[None] | None = None,
+        extra: dict[str, Any] | None = None,
+    ) -> _core.DatagramTransport:
+        transport = _core.DatagramTransport(self, sock, protocol, address, waiter, extra)
+        self._transports[transport._sock_fd] = transport
+        return transport
+
+    def _make_read_pipe_transport(
+        self,
+        pipe: Any,
+        protocol: asyncio.BaseProtocol,
+        waiter: asyncio.Future[None] | None = None,
+        extra: dict[str, Any] | None = None,
+    ) -> _core.ReadPipeTransport:
+        return _core.ReadPipeTransport(self, pipe, protocol, waiter, extra)
+
+    def _make_write_pipe_transport(
+        self,
+        pipe: Any,
+        protocol: asyncio.BaseProtocol,
+        waiter: asyncio.Future[None] | None = None,
+        extra: dict[str, Any] | None = None,
+    ) -> _core.WritePipeTransport:
+        return _core.WritePipeTransport(self, pipe, protocol, waiter, extra)
 
     async def start_tls(
         self,

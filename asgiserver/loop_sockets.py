@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import asyncio.unix_events
+import select
 import socket
 import ssl
 from collections.abc import Iterator
@@ -127,7 +128,26 @@ class SocketOperations(_UnixLoop):  # type: ignore[misc]
                     return connection, address
 
     async def sock_connect(self, sock: socket.socket, address: Any) -> None:
-        """Connect a socket; a host's name is looked up first."""
+        """Connect a socket; a host's name is looked up first.
+
+        Raises:
+            OSError: nobody is there.
+        """
         self._check_socket(sock)
         with _held(sock):
-            await super().sock_connect(sock, address)
+            if sock.family in (socket.AF_INET, socket.AF_INET6):
+                found = await self._ensure_resolved(
+                    address, family=sock.family, type=sock.type, proto=sock.proto, loop=self
+                )
+                address = found[0][4]
+            try:
+                sock.connect(address)
+            except _AGAIN:
+                # Within this machine it is connected by now, and needs no turn of the loop.
+                poll = select.poll()
+                poll.register(sock, select.POLLOUT)
+                if not poll.poll(0):
+                    await self._writable(sock.fileno())
+                error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                if error:
+                    raise OSError(error, f"Connect call failed {address}")

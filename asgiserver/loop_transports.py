@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the loop changes in asyncio's TLS protocol and datagram transport.
+"""What the loop changes in asyncio's TLS protocol.
 
 ``TLSProtocol`` has the methods that every message takes in C (``_core.TLSData``); handshake,
 shutdown and flow control are asyncio's. What it does otherwise than asyncio, uvloop does, too:
@@ -11,7 +11,6 @@ out after start_tls() has returned.
 from __future__ import annotations
 
 import asyncio
-import asyncio.selector_events
 import asyncio.sslproto
 import contextvars
 import ssl
@@ -156,19 +155,3 @@ class TLSProtocol(_SSLProtocol):  # type: ignore[misc]
             self._on_shutdown_complete(exc)
         else:
             super()._do_shutdown()
-
-
-class DatagramTransport(asyncio.selector_events._SelectorDatagramTransport):  # type: ignore
-    """asyncio's, with connection_lost() in the context in which the transport was made."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._context = contextvars.copy_context()
-        super().__init__(*args, **kwargs)
-
-    def sendto(self, data: Any, addr: Any = None) -> None:
-        """Send a datagram; one that comes after the end is dropped."""
-        if self._sock is not None:
-            super().sendto(data, addr)
-
-    def _call_connection_lost(self, exc: Exception | None) -> None:
-        self._context.copy().run(super()._call_connection_lost, exc)

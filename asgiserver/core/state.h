@@ -25,7 +25,7 @@
     X(ready)        /* entries of the ready queues */                                       \
     X(readers)      /* reader and writer callbacks in place */                              \
     X(uv_handles)   /* the loops' own uv handles, until their close callback; no GIL */     \
-    X(transports)   /* StreamTransportObjects */                                            \
+    X(transports)   /* TransportObjects, of every type */                                   \
     X(uv_leaked)    /* uv_loop_t left allocated because another owner's handles lived on */ \
     X(connections)  /* accepted connections, until their close callback; no GIL */          \
     X(listeners)    /* listening sockets, until their close callback */                     \
@@ -47,6 +47,9 @@ enum {
     X(HandleType)                                                                                 \
     X(TimerHandleType)                                                                            \
     X(StreamTransportType)                                                                        \
+    X(ReadPipeTransportType)                                                                      \
+    X(WritePipeTransportType)                                                                     \
+    X(DatagramTransportType)                                                                      \
     X(asyncio_Handle)                                                                             \
     X(asyncio_TimerHandle)                                                                        \
     X(Future)                 /* asyncio.Future, called by create_future */                       \
@@ -60,6 +63,9 @@ enum {
     X(set_wakeup_fd)    /* signal.set_wakeup_fd */                                                \
     X(BufferedProtocol) /* asyncio.protocols */                                                   \
     X(FlowControlMixin) /* asyncio.transports._FlowControlMixin */                                \
+    X(ReadTransport)    /* asyncio.transports */                                                  \
+    X(WriteTransport)                                                                             \
+    X(DatagramTransport)                                                                          \
     X(TransportSocket)  /* asyncio.trsock */                                                      \
     X(sendfile_native)  /* asyncio.constants._SendfileMode.TRY_NATIVE */                          \
     X(tls_names)        /* tuple: see transport/tls_data.c */                                     \
@@ -82,7 +88,9 @@ enum {
     X(str_connection_lost)                                                                        \
     X(str_connection_made)                                                                        \
     X(str_data_received)                                                                          \
+    X(str_datagram_received)                                                                      \
     X(str_eof_received)                                                                           \
+    X(str_error_received)                                                                         \
     X(str_get_buffer)                                                                             \
     X(str_pause_writing)                                                                          \
     X(str_peername)                                                                               \

@@ -6,7 +6,8 @@
 Every cell is a way to write a server (a protocol, a buffered protocol, streams, loop.sock_*), a
 transport (TCP, Unix, TLS) and a size of message. The client is a child process with blocking
 sockets, so that the figures are those of the loop alone. The loops take turns in every round;
-shown are the least of each loop, and the ratios of those.
+shown are the least of each loop, and the ratios of those. --floor adds what the same costs in C
+without Python (echo_floor.c, compiled by cc): no loop can be below that.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import os
 import socket
 import ssl
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -124,6 +126,32 @@ class Contexts:
         authority.configure_trust(self.client)
 
 
+def listen(transport: str, folder: Path) -> socket.socket:
+    """The server's socket."""
+    family = socket.AF_UNIX if transport == "unix" else socket.AF_INET
+    listening = socket.socket(family)
+    path = folder / "echo.sock"
+    path.unlink(missing_ok=True)
+    listening.bind(str(path) if transport == "unix" else ("127.0.0.1", 0))
+    listening.listen()
+    listening.setblocking(False)
+    return listening
+
+
+def start_client(
+    listening: socket.socket, size: int, n: int, context: ssl.SSLContext | None
+) -> int:
+    """Forks the client. Returns: its process id."""
+    sys.stdout.flush()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            client(listening.getsockname(), listening.family, size, n, context)
+        finally:
+            os._exit(0)
+    return pid
+
+
 def measure(
     factory: Callable[[], asyncio.AbstractEventLoop],
     way: str,
@@ -134,21 +162,9 @@ def measure(
     folder: Path,
 ) -> float:
     """CPU nanoseconds of this process for one message."""
-    family = socket.AF_UNIX if transport == "unix" else socket.AF_INET
-    listening = socket.socket(family)
-    path = folder / "echo.sock"
-    path.unlink(missing_ok=True)
-    listening.bind(str(path) if transport == "unix" else ("127.0.0.1", 0))
-    listening.listen()
-    listening.setblocking(False)
     tls = contexts if transport == "tls" else None
-    sys.stdout.flush()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            client(listening.getsockname(), family, size, n, tls and tls.client)
-        finally:
-            os._exit(0)
+    listening = listen(transport, folder)
+    pid = start_client(listening, size, n, tls and tls.client)
     with closing(factory()) as loop:
         asyncio.set_event_loop(loop)
         serving: Awaitable[None] = serve(way, listening, tls and tls.server)
@@ -159,6 +175,30 @@ def measure(
     listening.close()
     os.waitpid(pid, 0)
     return took / n
+
+
+def compiled_floor(folder: Path) -> Path:
+    """The program of echo_floor.c."""
+    program = folder / "echo_floor"
+    source = Path(__file__).with_name("echo_floor.c")
+    subprocess.run(["cc", "-O2", "-o", str(program), str(source)], check=True)
+    return program
+
+
+def measure_floor(program: Path, transport: str, size: int, n: int, folder: Path) -> float:
+    """CPU nanoseconds of that program for one message."""
+    listening = listen(transport, folder)
+    pid = start_client(listening, size, n, None)
+    server = subprocess.Popen(
+        [str(program), str(listening.fileno())], pass_fds=[listening.fileno()]
+    )
+    _, status, usage = os.wait4(server.pid, 0)
+    server.returncode = status
+    listening.close()
+    os.waitpid(pid, 0)
+    if status != 0:
+        sys.exit("the floor's echo failed")
+    return (usage.ru_utime + usage.ru_stime) * 1e9 / n
 
 
 def factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -181,14 +221,18 @@ def main() -> int:
     parser.add_argument("--scale", type=float, default=1.0, help="share of each count")
     parser.add_argument("--only", default="", help="ways, transports and sizes in KiB, by comma")
     parser.add_argument("--check", action="store_true", help="exit with 1 where a goal is missed")
+    parser.add_argument("--floor", action="store_true", help="and what C alone takes")
     options = parser.parse_args()
     loops = factories()
     only = set(options.only.split(",")) - {""}
     contexts = Contexts()
     ratios: dict[str, list[float]] = {name: [] for name in loops if name != "casgi"}
+    floors: list[float] = []
     head = "".join(f"{name:>10}" for name in loops)
-    print(f"{'us of CPU per message':26}{head}" + "".join(f"  /{name:8}" for name in ratios))
+    tail = "     floor  floor/asyncio" if options.floor else ""
+    print(f"{'us of CPU per message':26}{head}" + "".join(f"  /{name:8}" for name in ratios) + tail)
     with tempfile.TemporaryDirectory() as folder:
+        program = compiled_floor(Path(folder)) if options.floor else None
         for way in WAYS:
             for transport in TRANSPORTS:
                 for size in SIZES:
@@ -207,7 +251,16 @@ def main() -> int:
                     for name, found in ratios.items():
                         found.append(best["casgi"] / best[name])
                         cells += f"  {found[-1]:9.2f}"
+                    if program is not None and transport != "tls":
+                        floor = min(
+                            measure_floor(program, transport, size, n, Path(folder))
+                            for _ in range(options.rounds)
+                        )
+                        floors.append(floor / best["asyncio"])
+                        cells += f"{floor / 1000:10.2f}  {floors[-1]:13.2f}"
                     print(f"{way:10}{transport:6}{size // KIB:6} KiB{cells}", flush=True)
+    if floors:
+        print(f"floor/asyncio: median {statistics.median(floors):.2f}, least {min(floors):.2f}")
     missed = False
     for name, found in ratios.items():
         goal = 0.9 if name == "uvloop" else 0.4

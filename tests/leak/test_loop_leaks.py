@@ -235,6 +235,82 @@ def tls_connections(loop: Loop) -> None:
     loop.run_until_complete(main())
 
 
+def datagrams(loop: Loop) -> None:
+    """Each endpoint answers once; some are aborted, some hear of an error."""
+
+    class Echo(asyncio.DatagramProtocol):
+        def __init__(self) -> None:
+            self.answered: asyncio.Future[bytes] = loop.create_future()
+            self.ended: asyncio.Future[None] = loop.create_future()
+
+        def datagram_received(self, data: bytes, address: tuple[str, int]) -> None:
+            self.answered.set_result(data)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self.ended.set_result(None)
+
+    async def main() -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+            peer.bind(("127.0.0.1", 0))
+            for number in range(REPEATS // 20):
+                transport, protocol = await loop.create_datagram_endpoint(
+                    Echo, local_addr=("127.0.0.1", 0)
+                )
+                transport.sendto(b"x", ("localhost" if number % 4 else "::1", 9))
+                transport.sendto(b"there", peer.getsockname())
+                data, address = peer.recvfrom(100)
+                peer.sendto(data, address)
+                assert await protocol.answered == b"there"
+                if number % 2:
+                    transport.abort()
+                else:
+                    transport.close()
+                await protocol.ended
+
+    loop.run_until_complete(main())
+
+
+def pipes(loop: Loop) -> None:
+    """Written through; some are closed, some aborted with data in the queue."""
+
+    async def main() -> None:
+        for number in range(REPEATS // 20):
+            reading, writing = os.pipe()
+            reader = asyncio.StreamReader()
+            source, _ = await loop.connect_read_pipe(
+                lambda reader=reader: asyncio.StreamReaderProtocol(reader),
+                os.fdopen(reading, "rb", 0),
+            )
+            sink, _ = await loop.connect_write_pipe(
+                asyncio.streams.FlowControlMixin, os.fdopen(writing, "wb", 0)
+            )
+            sink.write(bytes(200_000))
+            if number % 2:
+                assert len(await reader.readexactly(1000)) == 1000
+                sink.abort()
+            else:
+                sink.write_eof()
+                assert len(await reader.read()) == 200_000
+            source.close()
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+
+    loop.run_until_complete(main())
+
+
+def children(loop: Loop) -> None:
+    async def child() -> None:
+        pipe = asyncio.subprocess.PIPE
+        process = await asyncio.create_subprocess_exec("/bin/cat", stdin=pipe, stdout=pipe)
+        assert await process.communicate(b"meow") == (b"meow", None)
+
+    async def main() -> None:
+        for _ in range(REPEATS // 400):
+            await asyncio.gather(*(child() for _ in range(8)))
+
+    loop.run_until_complete(main())
+
+
 def signals(loop: Loop) -> None:
     loop.add_signal_handler(signal.SIGUSR1, loop.stop)
     for _ in range(REPEATS // 20):
@@ -257,6 +333,9 @@ def signals(loop: Loop) -> None:
         (generators_and_threads, REPEATS // 20),
         (connections, REPEATS // 20),
         (tls_connections, REPEATS // 40),
+        (datagrams, REPEATS // 20),
+        (pipes, REPEATS // 20),
+        (children, REPEATS // 50),
         (signals, REPEATS // 20),
     ],
     ids=lambda value: getattr(value, "__name__", None),

@@ -9,7 +9,7 @@
 #include "loop/loop_object.h"
 
 #include "loop/handle.h"
-#include "transport/stream_transport.h"
+#include "transport/transport.h"
 #include "transport/tls_data.h"
 
 #include <unistd.h>
@@ -164,7 +164,9 @@ asgi_loop_exec(PyObject *module, struct asgi_state *state)
     STRING(str_connection_lost, "connection_lost")
     STRING(str_connection_made, "connection_made")
     STRING(str_data_received, "data_received")
+    STRING(str_datagram_received, "datagram_received")
     STRING(str_eof_received, "eof_received")
+    STRING(str_error_received, "error_received")
     STRING(str_get_buffer, "get_buffer")
     STRING(str_pause_writing, "pause_writing")
     STRING(str_peername, "peername")
@@ -191,6 +193,9 @@ asgi_loop_exec(PyObject *module, struct asgi_state *state)
         || import_name(&state->set_wakeup_fd, "signal", "set_wakeup_fd") < 0
         || import_name(&state->BufferedProtocol, "asyncio.protocols", "BufferedProtocol") < 0
         || import_name(&state->FlowControlMixin, "asyncio.transports", "_FlowControlMixin") < 0
+        || import_name(&state->ReadTransport, "asyncio.transports", "ReadTransport") < 0
+        || import_name(&state->WriteTransport, "asyncio.transports", "WriteTransport") < 0
+        || import_name(&state->DatagramTransport, "asyncio.transports", "DatagramTransport") < 0
         || import_name(&state->TransportSocket, "asyncio.trsock", "TransportSocket") < 0
         || import_name(&sendfile_mode, "asyncio.constants", "_SendfileMode") < 0
         || import_name(&base, "asyncio.base_events", "BaseEventLoop") < 0) {
@@ -204,7 +209,10 @@ asgi_loop_exec(PyObject *module, struct asgi_state *state)
     Py_DECREF(base);
     if (state->base_create_task == NULL || state->sendfile_native == NULL
         || state->minus_one == NULL || asgi_handle_exec(module, state) < 0
-        || asgi_stream_transport_exec(module, state) < 0 || asgi_tls_data_exec(module, state) < 0) {
+        || asgi_transport_stream_exec(module, state) < 0
+        || asgi_transport_pipe_exec(module, state) < 0
+        || asgi_transport_datagram_exec(module, state) < 0
+        || asgi_tls_data_exec(module, state) < 0) {
         return -1;
     }
     state->LoopType = PyType_FromModuleAndSpec(module, &loop_spec, NULL);

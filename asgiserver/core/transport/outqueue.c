@@ -31,25 +31,61 @@ make_room(asgi_outqueue_t *queue)
     return 0;
 }
 
-int
-asgi_outqueue_push(asgi_outqueue_t *queue, PyObject *bytes, size_t offset)
+static int
+push(asgi_outqueue_t *queue, PyObject *bytes, size_t offset, PyObject *address)
 {
-    size_t left = (size_t)PyBytes_GET_SIZE(bytes) - offset;
     asgi_piece_t *piece;
 
-    if (left == 0) {
-        return 0;
-    }
     if (queue->head + queue->count == queue->capacity && make_room(queue) < 0) {
         return -1;
     }
     piece = &queue->pieces[queue->head + queue->count];
     piece->bytes = Py_NewRef(bytes);
+    piece->address = Py_XNewRef(address);
     piece->at = PyBytes_AS_STRING(bytes) + offset;
-    piece->left = left;
+    piece->left = (size_t)PyBytes_GET_SIZE(bytes) - offset;
     queue->count++;
-    queue->size += left;
+    queue->size += piece->left;
     return 0;
+}
+
+int
+asgi_outqueue_push(asgi_outqueue_t *queue, PyObject *bytes, size_t offset)
+{
+    return (size_t)PyBytes_GET_SIZE(bytes) > offset ? push(queue, bytes, offset, NULL) : 0;
+}
+
+int
+asgi_outqueue_push_datagram(asgi_outqueue_t *queue, PyObject *bytes, PyObject *address)
+{
+    return push(queue, bytes, 0, address);
+}
+
+/* Nothing is left: the array begins anew. */
+static void
+rewind_empty(asgi_outqueue_t *queue)
+{
+    if (queue->count > 0) {
+        return;
+    }
+    queue->head = 0;
+    if (queue->capacity > CAPACITY_KEPT) {
+        free(queue->pieces);
+        queue->pieces = NULL;
+        queue->capacity = 0;
+    }
+}
+
+void
+asgi_outqueue_pop_datagram(asgi_outqueue_t *queue)
+{
+    asgi_piece_t piece = queue->pieces[queue->head++];
+
+    queue->count--;
+    queue->size -= piece.left;
+    rewind_empty(queue);
+    Py_DECREF(piece.bytes);
+    Py_XDECREF(piece.address);
 }
 
 int
@@ -81,14 +117,7 @@ asgi_outqueue_consume(asgi_outqueue_t *queue, size_t n)
         queue->count--;
         Py_DECREF(piece->bytes);
     }
-    if (queue->count == 0) {
-        queue->head = 0;
-        if (queue->capacity > CAPACITY_KEPT) {
-            free(queue->pieces);
-            queue->pieces = NULL;
-            queue->capacity = 0;
-        }
-    }
+    rewind_empty(queue);
 }
 
 void
@@ -99,6 +128,7 @@ asgi_outqueue_clear(asgi_outqueue_t *queue)
         queue->count--;
         queue->size -= piece->left;
         Py_DECREF(piece->bytes);
+        Py_XDECREF(piece->address);
     }
     free(queue->pieces);
     memset(queue, 0, sizeof(*queue));

@@ -1,30 +1,31 @@
 /* SPDX-License-Identifier: MIT
  *
- * stream_read.c: from the socket to the protocol: data_received, or get_buffer and buffer_updated.
+ * stream_read.c: from the socket or the pipe to the protocol: data_received, or get_buffer and
+ * buffer_updated.
  *
  * A protocol without buffers gets bytes: reads land in one buffer of the loop and are copied out of
  * it.
  */
-#include "transport/stream_transport.h"
+#include "transport/transport.h"
 
 #include <errno.h>
-#include <sys/socket.h>
+#include <unistd.h>
 
 #define READS_MAX 8 /* in a row, where each has filled its buffer */
 
 /* Nothing was read: why not. */
 static void
-read_failed(StreamTransportObject *transport)
+read_failed(TransportObject *transport)
 {
     if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) {
         return;
     }
     PyErr_SetFromErrno(PyExc_OSError);
-    asgi_stream_transport_failed(transport, "Fatal read error on socket transport");
+    asgi_transport_failed(transport, transport->kind->read_failed);
 }
 
 static void
-read_eof(StreamTransportObject *transport)
+read_eof(TransportObject *transport)
 {
     LoopObject *loop = transport->loop;
     PyObject *keep_open;
@@ -38,26 +39,29 @@ read_eof(StreamTransportObject *transport)
         }
         Py_XDECREF(done);
     }
+    if (!transport->kind->is_socket) {
+        asgi_transport_pipe_read_eof(transport);
+        return;
+    }
     keep_open = PyObject_CallMethodNoArgs(transport->protocol, loop->head.state->str_eof_received);
     truth = keep_open == NULL ? -1 : PyObject_IsTrue(keep_open);
     Py_XDECREF(keep_open);
     if (truth < 0) {
-        asgi_stream_transport_failed(transport,
-                                     "Fatal error: protocol.eof_received() call failed.");
+        asgi_transport_failed(transport, "Fatal error: protocol.eof_received() call failed.");
         return;
     }
     if (truth) {
         /* The protocol may write on; there is nothing more to read. */
         transport->at_eof = 1;
-        asgi_stream_transport_update(transport);
-    } else if (asgi_stream_transport_close(transport) < 0) {
+        asgi_transport_update(transport);
+    } else if (asgi_transport_close(transport) < 0) {
         asgi_loop_report(loop, "Closing a transport failed");
     }
 }
 
 /* Returns: new bytes, empty at the end of the stream, or NULL with errno or an exception set. */
 static PyObject *
-receive(StreamTransportObject *transport)
+receive(TransportObject *transport)
 {
     LoopObject *loop = transport->loop;
     PyObject *data;
@@ -67,7 +71,7 @@ receive(StreamTransportObject *transport)
     if (loop->read_buffer == NULL && asgi_loop_buffers(loop) < 0) {
         return NULL;
     }
-    n = recv(transport->watch->fd, loop->read_buffer, ASGI_READ_BUFFER, 0);
+    n = read(transport->watch->fd, loop->read_buffer, ASGI_READ_BUFFER);
     if (n < 0) {
         return NULL;
     }
@@ -77,7 +81,7 @@ receive(StreamTransportObject *transport)
 
 /* Returns whether the buffer was filled: there may be more. */
 static int
-read_data(StreamTransportObject *transport)
+read_data(TransportObject *transport)
 {
     PyObject *data = receive(transport);
     PyObject *result;
@@ -85,7 +89,7 @@ read_data(StreamTransportObject *transport)
 
     if (data == NULL) {
         if (PyErr_Occurred()) {
-            asgi_stream_transport_failed(transport, "Fatal read error on socket transport");
+            asgi_transport_failed(transport, transport->kind->read_failed);
         } else {
             read_failed(transport);
         }
@@ -107,8 +111,7 @@ read_data(StreamTransportObject *transport)
     }
     Py_DECREF(data);
     if (result == NULL) {
-        asgi_stream_transport_failed(transport,
-                                     "Fatal error: protocol.data_received() call failed.");
+        asgi_transport_failed(transport, "Fatal error: protocol.data_received() call failed.");
         return 0;
     }
     Py_DECREF(result);
@@ -117,7 +120,7 @@ read_data(StreamTransportObject *transport)
 
 /* Into the buffer that get gave, and tells the protocol. Returns what read_buffer does. */
 static int
-fill_buffer(StreamTransportObject *transport, PyObject *get, PyObject *received)
+fill_buffer(TransportObject *transport, PyObject *get, PyObject *received)
 {
     PyObject *buffer, *count, *result;
     Py_buffer view;
@@ -127,14 +130,14 @@ fill_buffer(StreamTransportObject *transport, PyObject *get, PyObject *received)
     buffer = PyObject_CallOneArg(get, transport->loop->head.state->minus_one);
     if (buffer == NULL || PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE) < 0) {
         Py_XDECREF(buffer);
-        asgi_stream_transport_failed(transport, "Fatal error: protocol.get_buffer() call failed.");
+        asgi_transport_failed(transport, "Fatal error: protocol.get_buffer() call failed.");
         return 0;
     }
     if (view.len == 0) {
         PyBuffer_Release(&view);
         Py_DECREF(buffer);
         PyErr_SetString(PyExc_RuntimeError, "get_buffer() returned an empty buffer");
-        asgi_stream_transport_failed(transport, "Fatal error: protocol.get_buffer() call failed.");
+        asgi_transport_failed(transport, "Fatal error: protocol.get_buffer() call failed.");
         return 0;
     }
     /* get_buffer() may have closed the transport, or changed the protocol. */
@@ -143,7 +146,7 @@ fill_buffer(StreamTransportObject *transport, PyObject *get, PyObject *received)
         Py_DECREF(buffer);
         return 0;
     }
-    n = recv(transport->watch->fd, view.buf, (size_t)view.len, 0);
+    n = read(transport->watch->fd, view.buf, (size_t)view.len);
     err = errno;
     full = n == view.len;
     PyBuffer_Release(&view);
@@ -161,8 +164,7 @@ fill_buffer(StreamTransportObject *transport, PyObject *get, PyObject *received)
     result = count != NULL ? PyObject_CallOneArg(received, count) : NULL;
     Py_XDECREF(count);
     if (result == NULL) {
-        asgi_stream_transport_failed(transport,
-                                     "Fatal error: protocol.buffer_updated() call failed.");
+        asgi_transport_failed(transport, "Fatal error: protocol.buffer_updated() call failed.");
         return 0;
     }
     Py_DECREF(result);
@@ -171,7 +173,7 @@ fill_buffer(StreamTransportObject *transport, PyObject *get, PyObject *received)
 
 /* As above. */
 static int
-read_buffer(StreamTransportObject *transport)
+read_buffer(TransportObject *transport)
 {
     PyObject *get = Py_NewRef(transport->get_buffer), *received = Py_NewRef(transport->received);
     int full = fill_buffer(transport, get, received);
@@ -182,7 +184,7 @@ read_buffer(StreamTransportObject *transport)
 }
 
 void
-asgi_stream_transport_read(StreamTransportObject *transport)
+asgi_transport_read(TransportObject *transport)
 {
     int more = 1;
 

@@ -1,80 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * stream_transport.c: a stream transport's life: made, started, closed, lost, freed.
- *
- * connection_made() and connection_lost() are called by Handles of the loop, as asyncio does it,
- * everything between by the poll. The order of the steps is asyncio's: the start is queued when
- * the transport is made; it calls connection_made(), begins to read, and wakes the waiter.
+ * stream_transport.c: _core.StreamTransport, over a connected stream socket, TCP or Unix.
  */
-#include "transport/stream_transport.h"
+#include "transport/methods.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
-#define HIGH_WATER (64 * 1024)
-#define LOW_WATER (16 * 1024)
-
-/* ---- making ---- */
-
-static void
-on_ready(PyObject *owner, int events)
-{
-    StreamTransportObject *transport = (StreamTransportObject *)owner;
-    LoopObject *loop = transport->loop;
-    PyObject *context = Py_NewRef(transport->context);
-    uint64_t began = loop->debug ? uv_hrtime() : 0;
-
-    Py_INCREF(loop);
-    if (PyContext_Enter(context) < 0) {
-        asgi_loop_report(loop, "A transport's context is in use");
-        goto done;
-    }
-    if (events & UV_READABLE) {
-        asgi_stream_transport_read(transport);
-    }
-    if ((events & UV_WRITABLE) && transport->queue.count > 0) {
-        asgi_stream_transport_flush(transport);
-    }
-    if (PyContext_Exit(context) < 0) {
-        asgi_loop_report(loop, "A transport's context was left");
-    }
-    if (began != 0 && (double)(uv_hrtime() - began) * 1e-9 >= loop->slow_callback_duration) {
-        PyObject *warned =
-            asgi_loop_log(loop->head.state, "warning", "sOd", "Executing %r took %.3f seconds",
-                          owner, (double)(uv_hrtime() - began) * 1e-9);
-        if (warned == NULL) {
-            PyErr_WriteUnraisable(owner);
-        }
-        Py_XDECREF(warned);
-    }
-
-done:
-    Py_DECREF(context);
-    Py_DECREF(loop);
-}
-
-void
-asgi_stream_transport_update(StreamTransportObject *transport)
-{
-    int want = 0;
-
-    if (transport->watch == NULL) {
-        return;
-    }
-    if (!transport->closing && !transport->paused && !transport->at_eof) {
-        want |= UV_READABLE;
-    }
-    if (transport->queue.count > 0 && transport->lost == 0) {
-        want |= UV_WRITABLE;
-    }
-    asgi_watch_want(transport->watch, want);
-}
-
 int
-asgi_stream_transport_adopt(StreamTransportObject *transport, PyObject *protocol)
+asgi_transport_stream_adopt(TransportObject *transport, PyObject *protocol)
 {
     struct asgi_state *state = asgi_state_from_module(PyType_GetModule(Py_TYPE(transport)));
     int buffered = PyObject_IsInstance(protocol, state->BufferedProtocol);
@@ -128,118 +63,42 @@ set_nodelay(int fd)
     }
 }
 
-/* peername is remembered: it cannot be asked for when the peer has gone. */
-static int
-remember_peer(StreamTransportObject *transport)
-{
-    struct asgi_state *state = transport->loop->head.state;
-    PyObject *name;
-    int result;
+static const asgi_transport_kind_t kind = {
+    .read_failed = "Fatal read error on socket transport",
+    .write_failed = "Fatal write error on socket transport",
+    .readable = asgi_transport_read,
+    .send_queue = asgi_transport_stream_send_queue,
+    .adopt = asgi_transport_stream_adopt,
+    .is_socket = 1,
+};
 
-    if (PyDict_GetItemWithError(transport->extra, state->str_peername) != NULL) {
-        return 0;
-    }
-    if (PyErr_Occurred()) {
-        return -1;
-    }
-    name = PyObject_CallMethod(transport->sock, "getpeername", NULL);
-    if (name == NULL) {
-        if (!PyErr_ExceptionMatches(PyExc_OSError)) {
-            return -1;
-        }
-        PyErr_Clear();
-        name = Py_NewRef(Py_None);
-    }
-    result = PyDict_SetItem(transport->extra, state->str_peername, name);
-    Py_DECREF(name);
-    return result;
-}
-
-static int
-server_call(StreamTransportObject *transport, const char *method)
-{
-    PyObject *result;
-
-#if PY_VERSION_HEX >= 0x030D0000
-    result = PyObject_CallMethod(transport->server, method, "O", transport);
-#else
-    result = PyObject_CallMethod(transport->server, method, NULL);
-#endif
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
-}
-
-/* call_soon(transport.method, argument) in the transport's context. */
-static int
-call_soon(StreamTransportObject *transport, PyObject *name, PyObject *argument)
-{
-    PyObject *method = PyObject_GetAttr((PyObject *)transport, name);
-    int result;
-
-    if (method == NULL) {
-        return -1;
-    }
-    result = asgi_loop_soon(transport->loop, method, argument, transport->context);
-    Py_DECREF(method);
-    return result;
-}
-
-PyObject *
-asgi_stream_transport_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+static PyObject *
+stream_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"loop", "sock", "protocol", "waiter", "extra", "server", NULL};
-    struct asgi_state *state = asgi_state_from_module(PyType_GetModule(type));
     PyObject *loop, *sock, *protocol, *waiter = Py_None, *extra = Py_None, *server = Py_None;
-    StreamTransportObject *transport;
-    int fd;
+    TransportObject *transport;
 
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOO|OOO:StreamTransport", names, &loop, &sock,
-                                     &protocol, &waiter, &extra, &server)
-        || asgi_loop_from(state, loop) == NULL || asgi_loop_check_open((LoopObject *)loop) < 0) {
+                                     &protocol, &waiter, &extra, &server)) {
         return NULL;
     }
-    fd = PyObject_AsFileDescriptor(sock);
-    if (fd < 0) {
-        return NULL;
-    }
-    transport = (StreamTransportObject *)type->tp_alloc(type, 0);
+    transport = asgi_transport_new(type, &kind, loop, sock, waiter, extra);
     if (transport == NULL) {
         return NULL;
     }
-    ASGI_COUNT(state, transports)++;
-    /* Until all has succeeded the socket is the caller's to close. */
-    transport->closed = 1;
-    transport->loop = (LoopObject *)Py_NewRef(loop);
-    transport->sock = Py_NewRef(sock);
-    transport->waiter = waiter == Py_None ? NULL : Py_NewRef(waiter);
-    transport->fd = fd;
-    transport->high = HIGH_WATER;
-    transport->low = LOW_WATER;
-    transport->context = PyContext_CopyCurrent();
-    transport->extra = extra == Py_None ? PyDict_New() : PyDict_Copy(extra);
-    if (transport->context == NULL || transport->extra == NULL
-        || asgi_stream_transport_adopt(transport, protocol) < 0 || remember_peer(transport) < 0) {
+    set_nodelay(transport->fd);
+    if (asgi_transport_stream_adopt(transport, protocol) < 0) {
         goto fail;
     }
-    fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-    if (fd < 0) {
-        PyErr_SetFromErrno(PyExc_OSError);
-        goto fail;
-    }
-    if (asgi_watch_open(transport->loop, fd, (PyObject *)transport, on_ready, &transport->watch)
-        < 0) {
-        goto fail;
-    }
-    set_nodelay(fd);
     if (server != Py_None) {
         transport->server = Py_NewRef(server);
-        if (server_call(transport, "_attach") < 0) {
+        if (asgi_transport_server_call(transport, "_attach") < 0) {
             Py_CLEAR(transport->server);
             goto fail;
         }
     }
-    transport->closed = 0;
-    if (call_soon(transport, state->str_start, NULL) < 0) {
+    if (asgi_transport_begin(transport) < 0) {
         goto fail;
     }
     return (PyObject *)transport;
@@ -249,270 +108,134 @@ fail:
     return NULL;
 }
 
-PyObject *
-asgi_stream_transport_start(StreamTransportObject *transport, PyObject *Py_UNUSED(ignored))
-{
-    struct asgi_state *state;
-    PyObject *waiter, *made, *set;
+/* ---- the type ---- */
 
-    if (transport->started || transport->closed || transport->protocol == NULL) {
+static PyObject *
+write_eof(TransportObject *transport, PyObject *Py_UNUSED(ignored))
+{
+    if (transport->closing || transport->eof) {
         Py_RETURN_NONE;
     }
-    transport->started = 1;
-    state = transport->loop->head.state;
-    made = PyObject_CallMethodOneArg(transport->protocol, state->str_connection_made,
-                                     (PyObject *)transport);
-    /* An exception goes to the loop's handler; the connection goes on, as in asyncio. */
-    if (made == NULL && !PyErr_ExceptionMatches(PyExc_Exception)) {
-        return NULL;
-    }
-    asgi_stream_transport_update(transport);
-    waiter = transport->waiter;
-    transport->waiter = NULL;
-    if (waiter != NULL) {
-        PyObject *exception = made == NULL ? asgi_exception_take() : NULL;
-        PyObject *done = PyObject_CallMethodNoArgs(waiter, state->str_cancelled);
-        set = NULL;
-        if (done != NULL) {
-            set = done == Py_True
-                      ? Py_NewRef(Py_None)
-                      : PyObject_CallMethodOneArg(waiter, state->str_set_result, Py_None);
-            Py_DECREF(done);
-        }
-        Py_DECREF(waiter);
-        if (set == NULL) {
-            Py_XDECREF(exception);
-            Py_XDECREF(made);
-            return NULL;
-        }
-        Py_DECREF(set);
-        if (exception != NULL) {
-            asgi_exception_raise(exception);
-        }
-    }
-    return made;
-}
-
-/* ---- ends ---- */
-
-int
-asgi_stream_transport_close(StreamTransportObject *transport)
-{
-    if (transport->closing) {
-        return 0;
-    }
-    if (transport->queue.count == 0) {
-        if (call_soon(transport, transport->loop->head.state->str_call_connection_lost, Py_None)
-            < 0) {
-            return -1;
-        }
-        transport->lost++;
-    }
-    transport->closing = 1;
-    asgi_stream_transport_update(transport);
-    return 0;
-}
-
-int
-asgi_stream_transport_force_close(StreamTransportObject *transport, PyObject *exception)
-{
-    if (transport->lost > 0 || transport->closed) {
-        return 0;
-    }
-    if (call_soon(transport, transport->loop->head.state->str_call_connection_lost,
-                  exception != NULL ? exception : Py_None)
-        < 0) {
-        return -1;
-    }
-    transport->lost++;
-    transport->closing = 1;
-    asgi_outqueue_clear(&transport->queue);
-    asgi_stream_transport_update(transport);
-    return 0;
-}
-
-static void
-tell(StreamTransportObject *transport, PyObject *exception, const char *message)
-{
-    LoopObject *loop = transport->loop;
-
-    if (PyErr_GivenExceptionMatches(exception, PyExc_OSError)) {
-        if (loop->debug) {
-            PyObject *done = asgi_loop_log(loop->head.state, "debug", "sOsO", "%r: %s: %r",
-                                           transport, message, exception);
-            if (done == NULL) {
-                PyErr_WriteUnraisable((PyObject *)transport);
-            }
-            Py_XDECREF(done);
-        }
-        return;
-    }
-    asgi_loop_call_handler(
-        loop, Py_BuildValue("{s:s,s:O,s:O,s:O}", "message", message, "exception", exception,
-                            "transport", transport, "protocol",
-                            transport->protocol != NULL ? transport->protocol : Py_None));
-}
-
-int
-asgi_stream_transport_fatal(StreamTransportObject *transport, const char *message)
-{
-    PyObject *exception = asgi_exception_take();
-    LoopObject *loop;
-    int result;
-
-    if (asgi_exception_is_fatal(exception)) {
-        asgi_exception_raise(exception);
-        return -1;
-    }
-    loop = transport->loop;
-    if (loop == NULL) {
-        Py_DECREF(exception);
-        return 0;
-    }
-    Py_INCREF(loop);
-    tell(transport, exception, message);
-    result = transport->loop != NULL ? asgi_stream_transport_force_close(transport, exception) : 0;
-    Py_DECREF(exception);
-    if (result < 0) {
-        asgi_loop_report(loop, "Closing a transport failed");
-    }
-    Py_DECREF(loop);
-    return 0;
-}
-
-void
-asgi_stream_transport_failed(StreamTransportObject *transport, const char *message)
-{
-    LoopObject *loop = (LoopObject *)Py_NewRef((PyObject *)transport->loop);
-
-    if (asgi_stream_transport_fatal(transport, message) < 0) {
-        asgi_loop_set_fatal(loop, asgi_exception_take());
-    }
-    Py_DECREF(loop);
-}
-
-/* The socket object, our duplicate of it, and the server's count of its connections. */
-static int
-let_go(StreamTransportObject *transport)
-{
-    PyObject *result, *server;
-    struct asgi_state *state = asgi_state_from_module(PyType_GetModule(Py_TYPE(transport)));
-    int failed = 0;
-
-    transport->closed = 1;
-    transport->closing = 1;
-    /* Asked for later, it is to be what it was. */
-    if (PyDict_GetItemWithError(transport->extra, state->str_sockname) == NULL
-        && !PyErr_Occurred()) {
-        result = PyObject_CallMethod(transport->sock, "getsockname", NULL);
-        if (result == NULL || PyDict_SetItem(transport->extra, state->str_sockname, result) < 0) {
-            PyErr_Clear();
-        }
-        Py_XDECREF(result);
-    }
-    if (transport->watch != NULL) {
-        asgi_watch_close(transport->watch);
-    }
-    asgi_outqueue_clear(&transport->queue);
-    result = PyObject_CallMethod(transport->sock, "close", NULL);
-    failed = result == NULL;
-    Py_XDECREF(result);
-    server = transport->server;
-    if (server != NULL && !failed) {
-        failed = server_call(transport, "_detach") < 0;
-        Py_CLEAR(transport->server);
-    }
-    return failed ? -1 : 0;
-}
-
-PyObject *
-asgi_stream_transport_call_lost(StreamTransportObject *transport, PyObject *exception)
-{
-    LoopObject *loop = transport->loop;
-    PyObject *result, *pending = NULL, *waiter;
-    struct asgi_state *state;
-
-    if (transport->closed || loop == NULL) {
+    transport->eof = 1;
+    if (transport->queue.count > 0) {
         Py_RETURN_NONE;
     }
-    state = loop->head.state;
-    result = PyObject_CallMethodOneArg(transport->protocol, state->str_connection_lost, exception);
-    if (result == NULL) {
-        pending = asgi_exception_take();
-    }
-    Py_XDECREF(result);
-    if (let_go(transport) < 0 && pending == NULL) {
-        pending = asgi_exception_take();
-    }
-    PyErr_Clear();
-    waiter = transport->empty_waiter;
-    if (waiter != NULL) {
-        PyObject *done = PyObject_CallMethod(waiter, "done", NULL);
-        if (done == Py_False) {
-            Py_XDECREF(PyObject_CallMethod(
-                waiter, "set_exception", "N",
-                PyObject_CallFunction(PyExc_ConnectionError, "s", "Connection is closed by peer")));
-        }
-        Py_XDECREF(done);
-        PyErr_Clear();
-    }
-    Py_CLEAR(transport->protocol);
-    Py_CLEAR(transport->received);
-    Py_CLEAR(transport->get_buffer);
-    transport->loop = NULL;
-    Py_DECREF(loop);
-    if (pending != NULL) {
-        asgi_exception_raise(pending);
+    if (asgi_transport_shut_write(transport) < 0) {
         return NULL;
     }
     Py_RETURN_NONE;
 }
 
-/* ---- freeing ---- */
-
-void
-asgi_stream_transport_finalize(StreamTransportObject *transport)
+static PyObject *
+can_write_eof(TransportObject *Py_UNUSED(transport), PyObject *Py_UNUSED(ignored))
 {
-    PyObject *type, *value, *traceback;
-
-    if (transport->closed) {
-        return;
-    }
-    PyErr_Fetch(&type, &value, &traceback);
-    if (PyErr_ResourceWarning((PyObject *)transport, 1, "unclosed transport %R", transport) < 0) {
-        if (PyErr_ExceptionMatches(PyExc_Warning)) {
-            PyErr_WriteUnraisable((PyObject *)transport);
-        } else {
-            PyErr_Clear();
-        }
-    }
-    if (let_go(transport) < 0) {
-        PyErr_WriteUnraisable((PyObject *)transport);
-    }
-    PyErr_Restore(type, value, traceback);
+    Py_RETURN_TRUE;
 }
 
-void
-asgi_stream_transport_dealloc(StreamTransportObject *transport)
+/* For asyncio's sendfile(): a future that is done when nothing is queued. */
+static PyObject *
+make_empty_waiter(TransportObject *transport, PyObject *Py_UNUSED(ignored))
 {
-    PyTypeObject *type = Py_TYPE(transport);
-    struct asgi_state *state = asgi_state_from_module(PyType_GetModule(type));
+    PyObject *waiter;
 
-    if (PyObject_CallFinalizerFromDealloc((PyObject *)transport) < 0) {
-        return;
+    if (transport->empty_waiter != NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "Empty waiter is already set");
+        return NULL;
     }
-    PyObject_GC_UnTrack(transport);
-    if (transport->weakrefs != NULL) {
-        PyObject_ClearWeakRefs((PyObject *)transport);
+    if (transport->loop == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "Transport is closed");
+        return NULL;
     }
-    if (transport->watch != NULL) {
-        asgi_watch_close(transport->watch);
+    waiter = PyObject_CallMethod((PyObject *)transport->loop, "create_future", NULL);
+    if (waiter == NULL) {
+        return NULL;
     }
-    type->tp_clear((PyObject *)transport);
-    Py_CLEAR(transport->sock);
-    Py_CLEAR(transport->context);
-    Py_CLEAR(transport->loop);
-    ASGI_COUNT(state, transports)--;
-    type->tp_free(transport);
-    Py_DECREF(type);
+    transport->empty_waiter = Py_NewRef(waiter);
+    if (transport->queue.count == 0) {
+        PyObject *done =
+            PyObject_CallMethodOneArg(waiter, transport->loop->head.state->str_set_result, Py_None);
+        if (done == NULL) {
+            Py_DECREF(waiter);
+            return NULL;
+        }
+        Py_DECREF(done);
+    }
+    return waiter;
+}
+
+static PyObject *
+reset_empty_waiter(TransportObject *transport, PyObject *Py_UNUSED(ignored))
+{
+    Py_CLEAR(transport->empty_waiter);
+    Py_RETURN_NONE;
+}
+
+/* ---- attributes ---- */
+
+static PyObject *
+get_true(TransportObject *Py_UNUSED(transport), void *Py_UNUSED(closure))
+{
+    Py_RETURN_TRUE;
+}
+
+static PyObject *
+get_sendfile_mode(TransportObject *transport, void *Py_UNUSED(closure))
+{
+    struct asgi_state *state = asgi_state_from_module(PyType_GetModule(Py_TYPE(transport)));
+    return Py_NewRef(state->sendfile_native);
+}
+
+static PyObject *
+get_sock(TransportObject *transport, void *Py_UNUSED(closure))
+{
+    return Py_NewRef(transport->closed ? Py_None : transport->sock);
+}
+
+static PyMethodDef methods[] = {
+    ASGI_TRANSPORT_METHODS,
+    ASGI_READING_METHODS,
+    ASGI_QUEUE_METHODS,
+    ASGI_METHOD("write", asgi_transport_write, METH_O, "Send data; never blocks."),
+    ASGI_METHOD("writelines", asgi_transport_writelines, METH_O,
+                "Send the pieces in order, without joining them."),
+    ASGI_METHOD("write_eof", write_eof, METH_NOARGS, "End the stream to the peer, and read on."),
+    ASGI_METHOD("can_write_eof", can_write_eof, METH_NOARGS, "True."),
+    ASGI_METHOD("_make_empty_waiter", make_empty_waiter, METH_NOARGS, NULL),
+    ASGI_METHOD("_reset_empty_waiter", reset_empty_waiter, METH_NOARGS, NULL),
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef getset[] = {
+    {"_start_tls_compatible", (getter)get_true, NULL, NULL, NULL},
+    {"_sendfile_compatible", (getter)get_sendfile_mode, NULL, NULL, NULL},
+    {"_sock", (getter)get_sock, NULL, NULL, NULL},
+    ASGI_GET_DICT,
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot slots[] = {
+    {Py_tp_doc, "A transport over a connected TCP or Unix socket; see asyncio.Transport."},
+    {Py_tp_new, stream_new},
+    ASGI_TRANSPORT_SLOTS,
+    {Py_tp_methods, methods},
+    {Py_tp_getset, getset},
+    {0, NULL},
+};
+
+static PyType_Spec spec = {
+    .name = "asgiserver._core.StreamTransport",
+    .basicsize = sizeof(TransportObject),
+    /* Not immutable: its base is a Python class, which Python 3.14 does not allow then. */
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    .slots = slots,
+};
+
+int
+asgi_transport_stream_exec(PyObject *module, struct asgi_state *state)
+{
+    state->StreamTransportType = asgi_transport_type(module, &spec, state->FlowControlMixin);
+    if (state->StreamTransportType == NULL) {
+        return -1;
+    }
+    return PyModule_AddType(module, (PyTypeObject *)state->StreamTransportType);
 }

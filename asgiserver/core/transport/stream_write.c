@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * stream_write.c: from write() to the socket: sent at once where the kernel takes it, the rest
- * queued and sent when the socket is writable; water marks; the end of the stream.
+ * stream_write.c: from write() to the socket or the pipe: sent at once where the kernel takes it,
+ * the rest queued and sent when there is room; water marks; the end of the stream. flush() and the
+ * water marks are those of datagrams, too.
  */
-#include "transport/stream_transport.h"
+#include "transport/transport.h"
 
 #include <errno.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #define PIECES_MAX 128       /* of one sendmsg() */
 #define LOST_WRITES_LOGGED 5 /* asyncio.constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES */
@@ -15,7 +17,7 @@
 
 /* pause_writing() or resume_writing(), whose errors are told of and change nothing. */
 static int
-call_flow(StreamTransportObject *transport, PyObject *name, const char *message)
+call_flow(TransportObject *transport, PyObject *name, const char *message)
 {
     PyObject *result = PyObject_CallMethodNoArgs(transport->protocol, name);
 
@@ -39,7 +41,7 @@ call_flow(StreamTransportObject *transport, PyObject *name, const char *message)
 }
 
 int
-asgi_stream_transport_maybe_pause(StreamTransportObject *transport)
+asgi_transport_maybe_pause(TransportObject *transport)
 {
     PyObject *context, *exception;
     int result;
@@ -70,7 +72,7 @@ asgi_stream_transport_maybe_pause(StreamTransportObject *transport)
 }
 
 static int
-maybe_resume(StreamTransportObject *transport)
+maybe_resume(TransportObject *transport)
 {
     if (!transport->protocol_paused || transport->queue.size > transport->low
         || transport->protocol == NULL) {
@@ -90,19 +92,16 @@ would_block(void)
 }
 
 /* Sends what the kernel takes of the queue. Returns 0, or -1 with errno set. */
-static int
-send_queue(StreamTransportObject *transport)
+static inline int
+send_queue(TransportObject *transport, ssize_t (*send_pieces)(int fd, struct iovec *iov, int count))
 {
     struct iovec iov[PIECES_MAX];
 
     while (transport->queue.count > 0) {
-        struct msghdr message = {.msg_iov = iov};
         size_t all = transport->queue.size;
-        ssize_t n;
         int count = asgi_outqueue_gather(&transport->queue, iov, PIECES_MAX);
+        ssize_t n = send_pieces(transport->watch->fd, iov, count);
 
-        message.msg_iovlen = (size_t)count;
-        n = sendmsg(transport->watch->fd, &message, MSG_NOSIGNAL);
         if (n < 0) {
             return would_block() ? 0 : -1;
         }
@@ -114,8 +113,35 @@ send_queue(StreamTransportObject *transport)
     return 0;
 }
 
+static ssize_t
+send_to_socket(int fd, struct iovec *iov, int count)
+{
+    struct msghdr message = {.msg_iov = iov, .msg_iovlen = (size_t)count};
+
+    return sendmsg(fd, &message, MSG_NOSIGNAL);
+}
+
+/* SIGPIPE is ignored in a Python process. */
+static ssize_t
+write_to_pipe(int fd, struct iovec *iov, int count)
+{
+    return writev(fd, iov, count);
+}
+
+int
+asgi_transport_stream_send_queue(TransportObject *transport)
+{
+    return send_queue(transport, send_to_socket);
+}
+
+int
+asgi_transport_pipe_send_queue(TransportObject *transport)
+{
+    return send_queue(transport, write_to_pipe);
+}
+
 static void
-set_empty_waiter(StreamTransportObject *transport)
+set_empty_waiter(TransportObject *transport)
 {
     PyObject *result = NULL;
     PyObject *done = PyObject_CallMethod(transport->empty_waiter, "done", NULL);
@@ -132,7 +158,7 @@ set_empty_waiter(StreamTransportObject *transport)
 }
 
 int
-asgi_stream_transport_shut_write(StreamTransportObject *transport)
+asgi_transport_shut_write(TransportObject *transport)
 {
     if (transport->watch != NULL && shutdown(transport->watch->fd, SHUT_WR) < 0) {
         PyErr_SetFromErrno(PyExc_OSError);
@@ -142,7 +168,7 @@ asgi_stream_transport_shut_write(StreamTransportObject *transport)
 }
 
 void
-asgi_stream_transport_flush(StreamTransportObject *transport)
+asgi_transport_flush(TransportObject *transport)
 {
     LoopObject *loop = transport->loop;
 
@@ -150,10 +176,10 @@ asgi_stream_transport_flush(StreamTransportObject *transport)
         return;
     }
     Py_INCREF(loop);
-    if (send_queue(transport) < 0) {
+    if (transport->kind->send_queue(transport) < 0) {
         PyErr_SetFromErrno(PyExc_OSError);
         asgi_outqueue_clear(&transport->queue);
-        asgi_stream_transport_failed(transport, "Fatal write error on socket transport");
+        asgi_transport_failed(transport, transport->kind->write_failed);
         goto done;
     }
     if (maybe_resume(transport) < 0) {
@@ -161,18 +187,18 @@ asgi_stream_transport_flush(StreamTransportObject *transport)
     }
     /* resume_writing() may have written more, or closed. */
     if (transport->queue.count == 0 && transport->lost == 0 && !transport->closed) {
-        asgi_stream_transport_update(transport);
+        asgi_transport_update(transport);
         if (transport->empty_waiter != NULL) {
             set_empty_waiter(transport);
         }
         if (transport->closing) {
-            PyObject *result = asgi_stream_transport_call_lost(transport, Py_None);
+            PyObject *result = asgi_transport_call_lost(transport, Py_None);
             if (result == NULL) {
                 asgi_loop_report(loop, "Fatal error: protocol.connection_lost() call failed.");
             }
             Py_XDECREF(result);
-        } else if (transport->eof && asgi_stream_transport_shut_write(transport) < 0) {
-            asgi_stream_transport_failed(transport, "Fatal write error on socket transport");
+        } else if (transport->eof && asgi_transport_shut_write(transport) < 0) {
+            asgi_transport_failed(transport, transport->kind->write_failed);
         }
     }
 
@@ -184,7 +210,7 @@ done:
 
 /* Whether data may be written. Returns 1, 0 where it is to be dropped, -1 with an exception. */
 static int
-may_write(StreamTransportObject *transport, const char *method)
+may_write(TransportObject *transport, const char *method)
 {
     if (transport->eof) {
         PyErr_Format(PyExc_RuntimeError, "Cannot call %s() after write_eof()", method);
@@ -197,27 +223,40 @@ may_write(StreamTransportObject *transport, const char *method)
     return 1;
 }
 
+/* Whether what is written is lost. A pipe's end counts from its close() on. */
 static int
-count_lost(StreamTransportObject *transport)
+is_over(TransportObject *transport)
+{
+    return transport->lost > 0 || transport->closed
+           || (transport->closing && transport->kind->is_sink);
+}
+
+int
+asgi_transport_count_lost(TransportObject *transport)
 {
     PyObject *done;
 
     if (transport->lost >= LOST_WRITES_LOGGED) {
         struct asgi_state *state = asgi_state_from_module(PyType_GetModule(Py_TYPE(transport)));
-        done = asgi_loop_log(state, "warning", "(s)", "socket.send() raised exception.");
+        done = asgi_loop_log(state, "warning", "(s)",
+                             transport->kind->is_socket
+                                 ? "socket.send() raised exception."
+                                 : "pipe closed by peer or os.write(pipe, data) raised exception.");
         if (done == NULL) {
             return -1;
         }
         Py_DECREF(done);
     }
-    transport->lost++;
+    /* A pipe that is closing has something to send yet, and its end counts then. */
+    if (transport->lost > 0 || transport->closed) {
+        transport->lost++;
+    }
     return 0;
 }
 
 /* Queues what is left of the data from offset on. bytes are kept, others copied. */
 static int
-queue_rest(StreamTransportObject *transport, PyObject *data, const char *from, size_t size,
-           size_t offset)
+queue_rest(TransportObject *transport, PyObject *data, const char *from, size_t size, size_t offset)
 {
     PyObject *rest;
     int result;
@@ -235,18 +274,20 @@ queue_rest(StreamTransportObject *transport, PyObject *data, const char *from, s
 }
 
 static int
-write_bytes(StreamTransportObject *transport, PyObject *data, const char *from, size_t size)
+write_bytes(TransportObject *transport, PyObject *data, const char *from, size_t size)
 {
     size_t sent = 0;
 
     if (size == 0) {
         return 0;
     }
-    if (transport->lost > 0 || transport->closed) {
-        return count_lost(transport);
+    if (is_over(transport)) {
+        return asgi_transport_count_lost(transport);
     }
     if (transport->queue.count == 0 && transport->watch != NULL) {
-        ssize_t n = send(transport->watch->fd, from, size, MSG_NOSIGNAL);
+        ssize_t n = transport->kind->is_socket
+                        ? send(transport->watch->fd, from, size, MSG_NOSIGNAL)
+                        : write(transport->watch->fd, from, size);
         if (n == (ssize_t)size) {
             return 0;
         }
@@ -254,18 +295,18 @@ write_bytes(StreamTransportObject *transport, PyObject *data, const char *from, 
             sent = (size_t)n;
         } else if (!would_block()) {
             PyErr_SetFromErrno(PyExc_OSError);
-            return asgi_stream_transport_fatal(transport, "Fatal write error on socket transport");
+            return asgi_transport_fatal(transport, transport->kind->write_failed);
         }
     }
     if (queue_rest(transport, data, from, size, sent) < 0) {
         return -1;
     }
-    asgi_stream_transport_update(transport);
-    return asgi_stream_transport_maybe_pause(transport);
+    asgi_transport_update(transport);
+    return asgi_transport_maybe_pause(transport);
 }
 
 PyObject *
-asgi_stream_transport_write(StreamTransportObject *transport, PyObject *data)
+asgi_transport_write(TransportObject *transport, PyObject *data)
 {
     int result;
 
@@ -296,7 +337,7 @@ asgi_stream_transport_write(StreamTransportObject *transport, PyObject *data)
 
 /* Puts all of the sequence behind the queue. bytes are kept, others copied. Returns 0 or -1. */
 static int
-queue_all(StreamTransportObject *transport, PyObject *sequence)
+queue_all(TransportObject *transport, PyObject *sequence)
 {
     for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(sequence); i++) {
         PyObject *data = PySequence_Fast_GET_ITEM(sequence, i);
@@ -311,7 +352,7 @@ queue_all(StreamTransportObject *transport, PyObject *sequence)
 }
 
 PyObject *
-asgi_stream_transport_writelines(StreamTransportObject *transport, PyObject *list)
+asgi_transport_writelines(TransportObject *transport, PyObject *list)
 {
     PyObject *sequence;
     int idle, result;
@@ -323,24 +364,24 @@ asgi_stream_transport_writelines(StreamTransportObject *transport, PyObject *lis
     if (sequence == NULL) {
         return NULL;
     }
-    if (transport->lost > 0 || transport->closed) {
-        result = PySequence_Fast_GET_SIZE(sequence) > 0 ? count_lost(transport) : 0;
+    if (is_over(transport)) {
+        result = PySequence_Fast_GET_SIZE(sequence) > 0 ? asgi_transport_count_lost(transport) : 0;
         goto done;
     }
     idle = transport->queue.count == 0;
     result = queue_all(transport, sequence);
     if (idle && transport->watch != NULL && transport->queue.count > 0
-        && send_queue(transport) < 0) {
+        && transport->kind->send_queue(transport) < 0) {
         if (result < 0) {
             goto done;
         }
         PyErr_SetFromErrno(PyExc_OSError);
-        result = asgi_stream_transport_fatal(transport, "Fatal write error on socket transport");
+        result = asgi_transport_fatal(transport, transport->kind->write_failed);
         goto done;
     }
-    asgi_stream_transport_update(transport);
+    asgi_transport_update(transport);
     if (result == 0) {
-        result = asgi_stream_transport_maybe_pause(transport);
+        result = asgi_transport_maybe_pause(transport);
     }
 
 done:
