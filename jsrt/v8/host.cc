@@ -158,8 +158,7 @@ tie(jsv8_isolate *iso, Hosted *hosted, v8::Local<v8::Object> object)
 
 /* The text of a string that stays the host's. V8 deletes it, in a collection or, when the isolate
  * has been told to go and what it owned was taken from it, at its end. */
-template <class Resource, class Unit>
-class Lent : public Resource
+template <class Resource, class Unit> class Lent : public Resource
 {
   public:
     Lent(const jsv8_value_t *in, Hosted *hosted)
@@ -430,18 +429,18 @@ borrow_text(jsv8_isolate *iso, const jsv8_value_t *in, v8::Local<v8::Value> *out
         || iso->on_dropped == nullptr || !prepare_host(iso) || !begin_loan(iso, size)) {
         return false;
     }
-    auto *hosted = new (std::nothrow) Hosted{
-        iso, in->u.lent.loan->object, JSV8_HOST_FUNCTION, false, {}, nullptr, nullptr};
+    auto *hosted = new (std::nothrow)
+        Hosted{iso, in->u.lent.loan->object, JSV8_HOST_FUNCTION, false, {}, nullptr, nullptr};
     if (hosted == nullptr) {
         iso->buffers->end_loan(size);
         return false;
     }
     link_hosted(hosted);
     /* Empty only for a text that is too long. */
-    *out = narrow ? v8::String::NewExternalOneByte(iso->v8, new LentOneByte(in, hosted))
-                        .ToLocalChecked()
-                  : v8::String::NewExternalTwoByte(iso->v8, new LentTwoByte(in, hosted))
-                        .ToLocalChecked();
+    *out =
+        narrow
+            ? v8::String::NewExternalOneByte(iso->v8, new LentOneByte(in, hosted)).ToLocalChecked()
+            : v8::String::NewExternalTwoByte(iso->v8, new LentTwoByte(in, hosted)).ToLocalChecked();
     in->u.lent.loan->taken = 1;
     return true;
 }

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """jsrt against every other JavaScript engine for Python, and Python's json and Node, in one run.
 
-    tools/peers --js                 once: they get virtualenvs of their own, and Node and typescript
+    tools/peers --js      once: makes their virtualenv, and gets Node and typescript
     python tests/bench/js_peers.py [--rounds N] [--only ROW] [--json FILE] [--check]
 
 Engines take turns: in each round, every engine measures a case before the next case comes. A figure
@@ -219,9 +219,12 @@ class Engines:
             "pythonmonkey": "pythonmonkey",
         }
         for name in PEERS:
-            found = python.exists() and not subprocess.run(
-                [python, "-c", f"import {modules[name]}"], capture_output=True, check=False
-            ).returncode
+            found = (
+                python.exists()
+                and not subprocess.run(
+                    [python, "-c", f"import {modules[name]}"], capture_output=True, check=False
+                ).returncode
+            )
             if found:
                 self.pythons[name] = str(python)
             else:

@@ -325,9 +325,8 @@ class Jsrun(Engine):
 
 
 class PythonMonkey(Engine):
-    contexts: dict[str, tuple[Callable[[], object], int]] = {}
-
     def __init__(self) -> None:
+        self.contexts = {}
         self.module = importlib.import_module("pythonmonkey")
 
     def cases(self) -> Cases:
@@ -361,7 +360,8 @@ class PythonMonkey(Engine):
 class PythonJson(Engine):
     """No engine: what Python's own json takes for the containers."""
 
-    contexts: dict[str, tuple[Callable[[], object], int]] = {}
+    def __init__(self) -> None:
+        self.contexts = {}
 
     def cases(self) -> Cases:
         return {
