@@ -48,7 +48,7 @@ WORKED = 1101644948  # what work(LOOPS) answers
 ROWS = NESTED
 BYTES = MEGABYTE.encode()
 WRITABLE = bytearray(BYTES)
-BLOCK_S = 100e-6  # what is timed together lasts so long, or is one call
+BLOCK_S = 10e-6  # what is timed together lasts so long, or is one call
 ROUND_S = 0.1  # of each case in each round
 READY = "ts.version"
 
