@@ -13,7 +13,7 @@ C_FILES   := $(wildcard asgiserver/core/*.[ch] asgiserver/core/*/*.[ch] jsrt/cor
 CXX_FILES := $(wildcard jsrt/v8/*.cc jsrt/v8/*.h jsrt/v8/*.hh)
 REACT     := examples/react_ssr/build/server.js
 
-.PHONY: help setup build run test unit-c leak asan test-asyncio autobahn bench bench-counts bench-seed bench-js lint format clean distclean
+.PHONY: help setup build run test unit-c leak asan test-asyncio autobahn bench bench-counts bench-seed bench-js bench-peers lint format clean distclean
 .DEFAULT_GOAL := help
 
 help:
@@ -93,6 +93,11 @@ bench-js: build
 
 bench-counts: build
 	$(PY) tests/bench/counts.py $(BENCH)
+
+bench-peers: build
+	tools/peers --js
+	$(PY) tests/bench/js_peers.py $(BENCH)
+	$(PY) tests/bench/js_engine.py --peer-python build/peers-js/bin/python
 
 bench-seed: build
 	$(PY) tests/bench/seed.py --json build/bench-seed.json $(BENCH)

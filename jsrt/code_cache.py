@@ -14,17 +14,15 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import logging
 import os
 import stat
-import tempfile
 import threading
 from collections import OrderedDict
 from pathlib import Path
 
 __all__ = ["Store", "folder_from_environment"]
 
-logger = logging.getLogger("jsrt")
+# Imported at the first large compile() of a process, which waits for it: nothing that is heavy.
 
 MAGIC = b"casgi code cache 1\n"
 HEADER = len(MAGIC) + 1 + 32  # whether it was made after use; SHA-256 of that and the payload
@@ -127,8 +125,10 @@ class Store:
 
     def warn(self, message: str, *args: object) -> None:
         if not self.warned:
+            import logging
+
             self.warned = True
-            logger.warning(message + "; ignored", *args)
+            logging.getLogger("jsrt").warning(message + "; ignored", *args)
 
     def path(self, key: bytes) -> str:
         return os.path.join(self.folder or "", key.hex() + ".v8")
@@ -195,7 +195,9 @@ class Store:
     def write(self, key: bytes, data: bytes, used: bool) -> None:
         assert self.folder is not None
         mark = b"+" if used else b"-"
-        fd, name = tempfile.mkstemp(prefix=".new-", dir=self.folder)  # mode 0600
+        name = os.path.join(self.folder, f".new-{os.urandom(8).hex()}")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+        fd = os.open(name, flags, 0o600)
         try:
             with open(fd, "wb", buffering=0) as file:
                 for part in (MAGIC + mark + checksum(key, mark, data), data):

@@ -52,9 +52,9 @@ jsrt_args_release_kept(jsrt_args_t *args)
         if (keep->view.obj != NULL) {
             PyBuffer_Release(&keep->view);
         }
-        if (keep->callback.taken) {
+        if (keep->callback.taken || keep->loan.taken) {
             keep->object = NULL;
-            keep->callback.taken = 0;
+            keep->callback.taken = keep->loan.taken = 0;
         }
         Py_CLEAR(keep->object);
         if (keep->extras != NULL) {
@@ -128,6 +128,28 @@ jsrt_text_to_js(jsrt_args_t *args, PyObject *text, jsv8_value_t *out)
     out->tag = JSV8_UTF16;
     out->u.text.data = units;
     out->u.text.length = n;
+    return 0;
+}
+
+/* A str that is an argument. A subclass's instance may be more than its text: not lent. */
+static int
+text_argument(jsrt_args_t *args, PyObject *text, jsv8_value_t *out)
+{
+    if (jsrt_text_to_js(args, text, out) < 0) {
+        return -1;
+    }
+    if (out->u.text.length < JSRT_LEAST_LENT || out->u.text.data != PyUnicode_DATA(text)
+        || !PyUnicode_CheckExact(text)) {
+        return 0;
+    }
+    jsrt_keep_t *keep = keep_new(args);
+    if (keep == NULL) {
+        return -1;
+    }
+    keep->object = Py_NewRef(text);
+    keep->loan.object = text;
+    out->tag = out->tag == JSV8_LATIN1 ? JSV8_LENT_LATIN1 : JSV8_LENT_UTF16;
+    out->u.lent.loan = &keep->loan;
     return 0;
 }
 
@@ -343,7 +365,7 @@ jsrt_to_js_any(jsrt_args_t *args, PyObject *object, jsv8_value_t *out, Py_ssize_
         return tree(args, object, out, index);
     }
     if (PyUnicode_Check(object)) {
-        return jsrt_text_to_js(args, object, out);
+        return text_argument(args, object, out);
     }
     if (PyLong_Check(object)) {
         return big_int(args, object, out);

@@ -4,7 +4,8 @@
  *
  * None, bool, int, float, str and bytes become a tag and a pointer into the Python object. Trees of
  * dict, list and tuple become JSON text where JSON can carry all of the tree, V8's wire format
- * where it cannot. What a value points to is alive until jsrt_args_release.
+ * where it cannot. What a value points to is alive until jsrt_args_release. A long str V8 may read
+ * where Python has it: the isolate owns a reference until V8 has collected its string.
  *
  * Invariants
  *   1. Converting may run Python (fields of dataclasses, values of enums): never inside an entry
@@ -17,7 +18,12 @@
 #include "buf.h"
 #include "state.h"
 
-enum { JSRT_DEPTH_MAX = 1000, JSRT_ARGS_INLINE = 6, JSRT_ARGS_MAX = 65535 };
+enum {
+    JSRT_DEPTH_MAX = 1000,
+    JSRT_ARGS_INLINE = 6,
+    JSRT_ARGS_MAX = 65535,
+    JSRT_LEAST_LENT = 128 * 1024 /* characters: V8 maps memory for strings from about here on */
+};
 
 #define JSRT_SAFE_INTEGER ((int64_t)1 << 53)
 
@@ -28,6 +34,7 @@ typedef struct jsrt_keep {
     PyObject *object;         /* owned or NULL */
     Py_buffer view;           /* released where view.obj is set */
     jsv8_callback_t callback; /* of object, which is V8's where it was taken */
+    jsv8_loan_t loan;         /* the same */
     jsv8_value_t *extras;     /* owned: what JSV8_WIRE_WITH points to */
     size_t extra_count;
 } jsrt_keep_t;
@@ -81,7 +88,8 @@ jsrt_to_js(jsrt_args_t *args, PyObject *object, jsv8_value_t *out, Py_ssize_t in
         out->tag = JSV8_INT;
         return 0;
     }
-    if (PyUnicode_CheckExact(object) && PyUnicode_KIND(object) == PyUnicode_1BYTE_KIND) {
+    if (PyUnicode_CheckExact(object) && PyUnicode_KIND(object) == PyUnicode_1BYTE_KIND
+        && PyUnicode_GET_LENGTH(object) < JSRT_LEAST_LENT) {
         out->tag = JSV8_LATIN1;
         out->u.text.data = PyUnicode_DATA(object);
         out->u.text.length = (size_t)PyUnicode_GET_LENGTH(object);

@@ -2,9 +2,10 @@
  *
  * host.cc: JavaScript calls the host, and what of the host's lives inside of V8.
  *
- * A Hosted ties one object of the host's to one of JavaScript's: the function that calls it, or
- * the error that carries it. V8 says when JavaScript's object is gone (a weak handle); the host's
- * is then put on the list of dropped ones, for the host to fetch when it may run code of its own.
+ * A Hosted ties one object of the host's to one of JavaScript's: the function that calls it,
+ * the error that carries it, or the string whose text it is. V8 says when JavaScript's object is
+ * gone (a weak handle, the end of a string's resource); the host's is then put on the list of
+ * dropped ones, for the host to fetch when it may run code of its own.
  *
  * Invariants
  *   1. Every Hosted is in one of the two lists, live or dropped, under the registry lock, until
@@ -44,6 +45,8 @@ struct Host {
 namespace
 {
 
+constexpr unsigned kCopies = 64;
+
 std::atomic<size_t> live_hosted{0};
 
 constexpr char kIteratorSource[] = R"js(((ended, iterator) => {
@@ -62,7 +65,7 @@ constexpr char kIteratorSource[] = R"js(((ended, iterator) => {
 }))js";
 
 bool
-prepare(jsv8_isolate *iso, v8::Local<v8::Context> context)
+prepare_host(jsv8_isolate *iso)
 {
     v8::Isolate *v8 = iso->v8;
     if (iso->host == nullptr) {
@@ -72,6 +75,16 @@ prepare(jsv8_isolate *iso, v8::Local<v8::Context> context)
         }
         iso->host->key.Reset(v8, v8::Private::New(v8, literal(v8, "jsrt:host")));
         iso->host->ended.Reset(v8, v8::Object::New(v8));
+    }
+    return true;
+}
+
+bool
+prepare(jsv8_isolate *iso, v8::Local<v8::Context> context)
+{
+    v8::Isolate *v8 = iso->v8;
+    if (!prepare_host(iso)) {
+        return false;
     }
     if (!iso->make_iterator.IsEmpty()) {
         return true;
@@ -123,18 +136,61 @@ on_gone(const v8::WeakCallbackInfo<Hosted> &info)
 }
 
 void
+link_hosted(Hosted *hosted)
+{
+    Host *host = hosted->iso->host;
+    live_hosted.fetch_add(1, std::memory_order_relaxed);
+    Registry guard;
+    hosted->next = host->live;
+    if (hosted->next != nullptr) {
+        hosted->next->previous = hosted;
+    }
+    host->live = hosted;
+}
+
+void
 tie(jsv8_isolate *iso, Hosted *hosted, v8::Local<v8::Object> object)
 {
     hosted->weak.Reset(iso->v8, object);
     hosted->weak.SetWeak(hosted, on_gone, v8::WeakCallbackType::kParameter);
-    live_hosted.fetch_add(1, std::memory_order_relaxed);
-    Registry guard;
-    hosted->next = iso->host->live;
-    if (hosted->next != nullptr) {
-        hosted->next->previous = hosted;
-    }
-    iso->host->live = hosted;
+    link_hosted(hosted);
 }
+
+/* The text of a string that stays the host's. V8 deletes it, in a collection or, when the isolate
+ * has been told to go and what it owned was taken from it, at its end. */
+template <class Resource, class Unit> class Lent : public Resource
+{
+  public:
+    Lent(const jsv8_value_t *in, Hosted *hosted)
+        : data_(static_cast<const Unit *>(in->u.lent.data)), length_(in->u.lent.length),
+          iso_(hosted->iso), hosted_(hosted)
+    {
+    }
+    ~Lent() override
+    {
+        if (!iso_->disposing) {
+            iso_->buffers->end_loan(length_ * sizeof(Unit));
+            retire(hosted_);
+        }
+    }
+    const Unit *data() const override
+    {
+        return data_;
+    }
+    size_t length() const override
+    {
+        return length_;
+    }
+
+  private:
+    const Unit *data_;
+    size_t length_;
+    jsv8_isolate *iso_;
+    Hosted *hosted_;
+};
+
+using LentOneByte = Lent<v8::String::ExternalOneByteStringResource, char>;
+using LentTwoByte = Lent<v8::String::ExternalStringResource, uint16_t>;
 
 bool
 mark(jsv8_isolate *iso, v8::Local<v8::Context> context, v8::Local<v8::Object> object,
@@ -335,6 +391,58 @@ make_callback(jsv8_isolate *iso, Entry &entry, jsv8_callback_t *callback, v8::Lo
     tie(iso, hosted, function);
     callback->taken = 1;
     return JSV8_OK;
+}
+
+namespace
+{
+
+/* V8 does not see what a string of the host's holds, and in an isolate that is called and never
+ * idle it would not look. Where too much is lent, a collection finds what is garbage; where that
+ * was not enough, texts are copied for a while. */
+bool
+begin_loan(jsv8_isolate *iso, size_t size)
+{
+    if (iso->buffers->begin_loan(size)) {
+        return true;
+    }
+    if (iso->copies_left > 0) {
+        iso->copies_left--;
+        return false;
+    }
+    iso->v8->MemoryPressureNotification(v8::MemoryPressureLevel::kCritical);
+    iso->v8->MemoryPressureNotification(v8::MemoryPressureLevel::kNone);
+    if (iso->buffers->begin_loan(size)) {
+        return true;
+    }
+    iso->copies_left = kCopies;
+    return false;
+}
+
+}   // namespace
+
+bool
+borrow_text(jsv8_isolate *iso, const jsv8_value_t *in, v8::Local<v8::Value> *out)
+{
+    bool narrow = in->tag == JSV8_LENT_LATIN1;
+    size_t size = in->u.lent.length * (narrow ? 1 : 2);
+    if (in->u.lent.length > static_cast<size_t>(v8::String::kMaxLength) || in->u.lent.loan->taken
+        || iso->on_dropped == nullptr || !prepare_host(iso) || !begin_loan(iso, size)) {
+        return false;
+    }
+    auto *hosted = new (std::nothrow)
+        Hosted{iso, in->u.lent.loan->object, JSV8_HOST_FUNCTION, false, {}, nullptr, nullptr};
+    if (hosted == nullptr) {
+        iso->buffers->end_loan(size);
+        return false;
+    }
+    link_hosted(hosted);
+    /* Empty only for a text that is too long. */
+    *out =
+        narrow
+            ? v8::String::NewExternalOneByte(iso->v8, new LentOneByte(in, hosted)).ToLocalChecked()
+            : v8::String::NewExternalTwoByte(iso->v8, new LentTwoByte(in, hosted)).ToLocalChecked();
+    in->u.lent.loan->taken = 1;
+    return true;
 }
 
 void *

@@ -14,6 +14,10 @@ namespace jsv8
 jsv8_status_t make_callback(jsv8_isolate *iso, Entry &entry, jsv8_callback_t *callback,
                             v8::Local<v8::Value> *out, jsv8_error_t *error);
 
+/* The text of a JSV8_LENT_LATIN1 or JSV8_LENT_UTF16, where the host has it. Sets loan->taken and
+ * returns true, or false: it is to be copied. */
+bool borrow_text(jsv8_isolate *iso, const jsv8_value_t *in, v8::Local<v8::Value> *out);
+
 /* The host's object that a function or an error stands for, borrowed, or NULL; an error of
  * JavaScript's own stands for it this once. Runs no JavaScript. iso->host is not NULL. */
 void *host_object(jsv8_isolate *iso, v8::Local<v8::Context> context, v8::Local<v8::Object> object);

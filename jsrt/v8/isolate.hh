@@ -157,6 +157,7 @@ struct jsv8_isolate : jsv8::RealmParts {
 
     jsv8::Host *host = nullptr;        /* host.cc, owned; NULL: not needed yet */
     v8::Global<v8::Value> last_thrown; /* host.cc: jsv8_take_thrown */
+    unsigned copies_left = 0;          /* host.cc: before texts are lent again */
     int converting = 0;    /* JavaScript may run while scratch or error_texts are being written */
     jsv8::Scratch scratch; /* the bytes of results */
     jsv8::ErrorTexts *error_texts = nullptr;     /* owned: texts of the caller's error */

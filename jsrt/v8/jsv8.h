@@ -16,7 +16,7 @@
  *      threads run. V8 checks the lock of every isolate once any Locker was used.
  *   3. Data that a result or an error points to lives in a buffer of the isolate, until the next
  *      call on that isolate.
- *   4. The caller's data is read during the call only; nothing of it is kept.
+ *   4. The caller's data is read during the call only; nothing of it is kept but what is lent.
  *   5. A heap limit that was hit condemns the isolate: every later call returns
  *      JSV8_HEAP_LIMIT; only jsv8_isolate_free is left to do.
  *
@@ -68,7 +68,9 @@ typedef enum {
     JSV8_REF,         /* u.ref: in: borrowed; out: owned by the caller (jsv8_ref_free) */
     JSV8_WIRE_WITH,   /* in only, u.wire: as JSV8_WIRE, where '\\' varint i is extras[i] */
     JSV8_CALLBACK,    /* in only, u.callback: an object of the host's, as a function or iterator */
-    JSV8_HOST         /* out only, u.host: a function that was such an object; borrowed */
+    JSV8_HOST,        /* out only, u.host: a function that was such an object; borrowed */
+    JSV8_LENT_LATIN1, /* in only, u.lent: as JSV8_LATIN1, and V8 may leave the text where it is */
+    JSV8_LENT_UTF16   /* in only */
 } jsv8_tag_t;
 
 typedef enum { JSV8_HOST_FUNCTION, JSV8_HOST_ITERATOR } jsv8_host_kind_t;
@@ -79,6 +81,12 @@ typedef struct {
     void *object;     /* the isolate's from when taken is set until it is dropped (host.cc) */
     int taken;        /* out */
 } jsv8_callback_t;
+
+/* An object of the host's that keeps a text in place. */
+typedef struct {
+    void *object; /* the isolate's from when taken is set until it is dropped (host.cc) */
+    int taken;    /* out */
+} jsv8_loan_t;
 
 typedef struct jsv8_value {
     jsv8_tag_t tag;
@@ -101,6 +109,11 @@ typedef struct jsv8_value {
             const struct jsv8_value *extras; /* JSV8_REF, JSV8_CALLBACK */
             size_t count;
         } wire;
+        struct {
+            const void *data;
+            size_t length;
+            jsv8_loan_t *loan;
+        } lent;
         jsv8_ref_t *ref;
         jsv8_callback_t *callback;
         void *host;

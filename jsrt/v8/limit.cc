@@ -38,6 +38,7 @@ namespace
 constexpr size_t kStackReserve = 256 * 1024;
 constexpr size_t kStackUsed = 16 * 1024 * 1024; /* of a larger stack */
 constexpr size_t kHeapRaise = 16 * 1024 * 1024;
+constexpr size_t kMostLent = 48 * 1024 * 1024;
 constexpr size_t kSmallBlock = 256 * 1024;
 constexpr int kLastTry = 4; /* V8: at once, after each of two collections, after a full one */
 
@@ -258,6 +259,18 @@ Buffers::admit(size_t length)
         return true;
     }
     held_.fetch_sub(length, std::memory_order_relaxed);
+    return false;
+}
+
+/* Beyond a bound texts are copied, so that keeping them is stopped by the heap limit. */
+bool
+Buffers::begin_loan(size_t size)
+{
+    size_t most = cap_ != 0 ? std::min(cap_ / 4, kMostLent) : kMostLent;
+    if (lent_.fetch_add(size, std::memory_order_relaxed) + size <= most) {
+        return true;
+    }
+    end_loan(size);
     return false;
 }
 

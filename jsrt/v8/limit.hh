@@ -27,6 +27,12 @@ class Buffers : public v8::ArrayBuffer::Allocator
 #if V8_MAJOR_VERSION < 13
     void *Reallocate(void *data, size_t old_length, size_t new_length) override;
 #endif
+    /* A text of the host's that V8 reads in place: false where it is to be copied instead. */
+    bool begin_loan(size_t size);
+    void end_loan(size_t size)
+    {
+        lent_.fetch_sub(size, std::memory_order_relaxed);
+    }
     size_t held() const
     {
         return held_.load(std::memory_order_relaxed);
@@ -42,6 +48,7 @@ class Buffers : public v8::ArrayBuffer::Allocator
     std::atomic<jsv8_isolate *> iso_; /* weak: cleared by detach() */
     const size_t cap_;                /* 0: none */
     std::atomic<size_t> held_{0};
+    std::atomic<size_t> lent_{0};
     std::atomic<size_t> refused_length_{0};
     std::atomic<int> refused_{0};
 };

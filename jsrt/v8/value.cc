@@ -223,6 +223,15 @@ to_v8(jsv8_isolate *iso, Entry &entry, const jsv8_value_t *in, v8::Local<v8::Val
     case JSV8_NUMBER:
         *out = v8::Number::New(v8, in->u.number);
         return JSV8_OK;
+    case JSV8_LENT_LATIN1:
+    case JSV8_LENT_UTF16:
+        if (!borrow_text(iso, in, out)) {
+            jsv8_value_t copied = {};
+            copied.tag = in->tag == JSV8_LENT_LATIN1 ? JSV8_LATIN1 : JSV8_UTF16;
+            copied.u.text = {in->u.lent.data, in->u.lent.length};
+            return to_v8(iso, entry, &copied, out, error);
+        }
+        return JSV8_OK;
     case JSV8_LATIN1:
     case JSV8_JSON_LATIN1:
         if (in->u.text.length > static_cast<size_t>(v8::String::kMaxLength)
