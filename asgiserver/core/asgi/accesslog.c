@@ -65,7 +65,9 @@ asgi_accesslog_write(CycleObject *cycle, unsigned status)
                             cycle->log_client,
                             method,
                             cycle->log_path,
-                            cycle->minor == 1 ? own->str_v11 : own->str_v10,
+                            cycle->minor == 1   ? own->str_v11
+                            : cycle->minor == 0 ? own->str_v10
+                                                : own->str_v2,
                             code};
         result = PyObject_Vectorcall(log, args, 6, NULL);
     }
