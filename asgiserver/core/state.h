@@ -18,19 +18,20 @@
 #include <Python.h>
 
 /* Live objects, by name. Other layers add their own lines at the end. */
-#define ASGI_COUNTERS(X)                                                                    \
-    X(loops)        /* LoopObjects whose uv_loop_t is open */                               \
-    X(handles)      /* Handle and TimerHandle objects, those on a free list not counted */  \
-    X(timers)       /* entries of the timer heaps */                                        \
-    X(ready)        /* entries of the ready queues */                                       \
-    X(readers)      /* reader and writer callbacks in place */                              \
-    X(uv_handles)   /* the loops' own uv handles, until their close callback; no GIL */     \
-    X(transports)   /* StreamTransportObjects */                                            \
-    X(uv_leaked)    /* uv_loop_t left allocated because another owner's handles lived on */ \
-    X(connections)  /* accepted connections, until their close callback; no GIL */          \
-    X(listeners)    /* listening sockets, until their close callback */                     \
-    X(cycles)       /* CycleObjects */                                                      \
-    X(tls_sessions) /* TLS sessions of connections; no GIL */
+#define ASGI_COUNTERS(X)                                                                      \
+    X(loops)          /* LoopObjects whose uv_loop_t is open */                               \
+    X(handles)        /* Handle and TimerHandle objects, those on a free list not counted */  \
+    X(timers)         /* entries of the timer heaps */                                        \
+    X(ready)          /* entries of the ready queues */                                       \
+    X(readers)        /* reader and writer callbacks in place */                              \
+    X(uv_handles)     /* the loops' own uv handles, until their close callback; no GIL */     \
+    X(transports)     /* StreamTransportObjects */                                            \
+    X(uv_leaked)      /* uv_loop_t left allocated because another owner's handles lived on */ \
+    X(connections)    /* accepted connections, until their close callback; no GIL */          \
+    X(listeners)      /* listening sockets, until their close callback */                     \
+    X(cycles)         /* CycleObjects */                                                      \
+    X(tls_sessions)   /* TLS sessions of connections; no GIL */                               \
+    X(http2_sessions) /* HTTP/2 sessions of connections; no GIL */
 
 enum {
 #define ASGI_COUNTER_ENUM(name) ASGI_COUNTER_##name,

@@ -29,6 +29,7 @@
 
 typedef struct {
     asgi_http2_t *http2;       /* owned */
+    struct asgi_state *state;  /* borrowed: the module's */
     asgi_http2_watch_t giving; /* of output to the kernel */
     uint64_t produced;         /* bytes of output so far */
     unsigned busy;             /* calls under way that need this */
@@ -48,6 +49,7 @@ leave(session_t *session)
     if (--session->busy > 0 || !session->gone)
         return;
     asgi_http2_free(session->http2);
+    ASGI_COUNT(session->state, http2_sessions)--;
     free(session);
 }
 
@@ -398,7 +400,7 @@ handle_events(asgi_conn_t *conn)
 
 /* ---- bytes ---- */
 
-/* Makes frames and sends them, as long as there are some and they are taken. GIL held. */
+/* Makes frames and sends them, as long as there are some and they are taken. */
 static void
 pump(asgi_conn_t *conn)
 {
@@ -411,6 +413,7 @@ pump(asgi_conn_t *conn)
     for (int round = 0; (made > 0 || events) && !conn->ending && !conn->stream.closing; round++) {
         size_t before = asgi_buf_size(out);
         if (round == ROUNDS_AT_ONCE) {
+            asgi_loop_acquire(conn->server->loop);
             asgi_conn_flush_soon(conn);
             break;
         }
@@ -450,13 +453,12 @@ on_input(asgi_conn_t *conn, const char *data, size_t size)
                              uv_now(conn->server->deadlines.loop));
         used += piece;
         handle_events(conn);
+        /* After each piece, as what it has to be answered with is bounded too. */
+        if (!conn->stream.closing)
+            pump(conn);
     }
-    if (!conn->stream.closing) {
-        asgi_loop_acquire(conn->server->loop);
-        pump(conn);
-        if (rc < 0 && !conn->stream.closing)
-            asgi_conn_end(conn);
-    }
+    if (rc < 0 && !conn->stream.closing)
+        asgi_conn_end(conn);
     leave(session);
     return size;
 }
@@ -538,6 +540,8 @@ asgi_http2_conn_start(asgi_conn_t *conn)
         free(session);
         return ASGI_ERR_NOMEM;
     }
+    session->state = server->state;
+    ASGI_COUNT(server->state, http2_sessions)++;
     conn->proto = &protocol;
     conn->proto_data = session;
     conn->linger = true;

@@ -124,6 +124,15 @@ free_stream(asgi_http2_stream_t *stream)
 
 /* ---- nghttp2's callbacks: what comes in ---- */
 
+/* PRIORITY is out of use (RFC 9113 5.3.2): nghttp2 reads it, and tells of it here only. */
+static int
+on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *head, void *context)
+{
+    if (head->type == NGHTTP2_PRIORITY)
+        spend_noise(context);
+    return 0;
+}
+
 static int
 on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *context)
 {
@@ -261,8 +270,10 @@ on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *context)
         if (!(frame->hd.flags & NGHTTP2_FLAG_ACK))
             spend_noise(http2);
         break;
-    default:
+    case NGHTTP2_WINDOW_UPDATE:
         spend_noise(http2);
+        break;
+    default:
         break;
     }
     return http2->failed ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
@@ -322,6 +333,7 @@ make_session(asgi_http2_t *http2)
     nghttp2_session *session = NULL;
 
     if (nghttp2_session_callbacks_new(&callbacks) == 0 && nghttp2_option_new(&option) == 0) {
+        nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, on_begin_frame);
         nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
         nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
         nghttp2_session_callbacks_set_on_invalid_header_callback(callbacks, on_invalid_header);
@@ -400,7 +412,9 @@ asgi_http2_feed(asgi_http2_t *http2, const char *data, size_t size, uint64_t now
     rc = nghttp2_session_mem_recv(http2->session, (const uint8_t *)data, size);
     if (http2->failed || rc == NGHTTP2_ERR_NOMEM)
         return ASGI_ERR_NOMEM;
-    if (http2->calm || rc == NGHTTP2_ERR_FLOODED)
+    if (rc == NGHTTP2_ERR_FLOODED)
+        asgi_http2_calm(http2);
+    if (http2->calm)
         return ASGI_ERR_LIMIT;
     return rc < 0 ? ASGI_ERR_SYNTAX : 0;
 }
