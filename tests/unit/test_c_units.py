@@ -16,6 +16,7 @@ NAMES = (
     "test_base",
     "test_http1",
     "test_http1_out",
+    "test_http2",
     "test_proxy_protocol",
     "test_stats",
     "test_ws",
