@@ -16,7 +16,7 @@ from leaktools import Memory, assert_flat, growth
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "integration"))
 
-from http2_client import END_HEADERS, HEADERS, Client, frame  # noqa: E402
+from http2_client import END_HEADERS, HEADERS, Client, frame
 
 
 def connect(port: int) -> Client:

@@ -23,6 +23,9 @@
 #include "asgi/scope.h"
 #include "asgi/server.h"
 #include "asgi/task.h"
+#include "proto/http1_out.h"
+
+#include <llhttp.h>
 
 #define FEED_AT_ONCE 16384 /* bytes whose events are noted before they are handled */
 #define ROUNDS_AT_ONCE 16  /* of output, before others get a turn */
@@ -166,16 +169,13 @@ static void
 on_expired(asgi_conn_t *conn)
 {
     session_t *session = session_of(conn);
-    bool done = asgi_http2_streams(session->http2) == 0;
 
     asgi_loop_acquire(conn->server->loop);
     session->busy++;
     if (conn->deadline.kind == ASGI_DEADLINE_LOOK)
         look(conn);
     else
-        say_last(conn);
-    if (conn->deadline.kind != ASGI_DEADLINE_LOOK && done)
-        asgi_conn_end(conn);
+        say_last(conn); /* which ends a connection without requests */
     leave(session);
 }
 
@@ -219,7 +219,8 @@ asgi_http2_conn_refuse(asgi_conn_t *conn, asgi_http2_stream_t *stream, unsigned 
     rc = asgi_buf_append(&lines, defaults.data, defaults.size)
          | asgi_buf_append(&lines, text_type, sizeof text_type - 1)
          | asgi_http1_out_end(&out, &lines);
-    if (cycle != NULL && cycle->out.head_request)
+    if (cycle != NULL ? cycle->out.head_request
+                      : stream->head != NULL && stream->head->request.method == HTTP_HEAD)
         body.size = 0;
     asgi_http2_conn_detach(stream, true);
     if (rc == 0) {
@@ -435,7 +436,7 @@ pump(asgi_conn_t *conn)
             || (session->last_said && asgi_http2_streams(session->http2) == 0))
             asgi_conn_end(conn);
         else
-            set_deadline(conn, true);
+            set_deadline(conn, false);
     }
     leave(session);
 }
@@ -472,9 +473,14 @@ on_eof(asgi_conn_t *conn)
 }
 
 static void
-on_output(asgi_conn_t *conn)
+on_sent(asgi_conn_t *conn)
 {
+    session_t *session = session_of(conn);
+
+    session->busy++;
     pump(conn);
+    set_deadline(conn, true);
+    leave(session);
 }
 
 static void
@@ -505,8 +511,8 @@ on_gone(asgi_conn_t *conn)
 static const asgi_conn_proto_t protocol = {
     .on_input = on_input,
     .on_eof = on_eof,
-    .on_sent = on_output,
-    .on_flush = on_output,
+    .on_sent = on_sent,
+    .on_flush = pump,
     .on_expired = on_expired,
     .on_shutdown = on_shutdown,
     .on_gone = on_gone,

@@ -250,7 +250,9 @@ on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *context)
             end_head(http2, stream, !last);
         else if (stream->trailers != NULL && stream->trailers->error == 0)
             asgi_http2_note(stream, ASGI_HTTP2_TRAILERS);
-        if (last && stream->noted)
+        else
+            asgi_http2_reset(stream, ASGI_HTTP2_PROTOCOL_ERROR);
+        if (last && stream->noted && !stream->reset)
             end_request(stream);
         break;
     case NGHTTP2_DATA:

@@ -153,6 +153,7 @@ asgi_http2_pending(const asgi_http2_stream_t *stream)
 /* ---- ends ---- */
 
 typedef enum {
+    ASGI_HTTP2_PROTOCOL_ERROR = 0x1,
     ASGI_HTTP2_INTERNAL_ERROR = 0x2,
     ASGI_HTTP2_CANCEL = 0x8,
 } asgi_http2_code_t;
