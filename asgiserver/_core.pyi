@@ -178,6 +178,7 @@ class TLSContext:
         seed: bytes,
         seeded: int,
         verbose: bool,
+        http2: bool = False,
         /,
     ) -> None: ...
     def reload(self) -> None: ...

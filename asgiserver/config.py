@@ -59,7 +59,6 @@ IMPLEMENTATIONS = {
 # uvicorn's keywords that mean nothing here at these values, and something we do not do at others:
 # code written for uvicorn may spell out a default, but must not believe in what is not there.
 _UVICORN_NEUTRAL: dict[str, tuple[Any, ...]] = {
-    "http2": (False,),
     "ssl_context_factory": (None,),
 }
 
@@ -85,6 +84,7 @@ class Config:
         fd: int | None = None,
         loop: str = "auto",
         http: str = "auto",
+        http2: bool = False,
         ws: str = "auto",
         ws_max_size: int = 16 * 1024 * 1024,
         ws_max_queue: int = 32,
@@ -147,6 +147,7 @@ class Config:
         limit_chunk_extensions: int = 8192,
         limit_connections_per_client: int = 0,
         limit_min_rate: int = 100,
+        limit_streams: int = 100,
         forwarded_header: bool = False,
         timeout_header: float = 10,
         timeout_body: float = 30,
@@ -174,6 +175,7 @@ class Config:
         self.proxy_protocol = proxy_protocol
         self.loop = loop
         self.http = http
+        self.http2 = http2
         self.ws = ws
         self.ws_max_size = ws_max_size
         self.ws_max_queue = ws_max_queue
@@ -235,6 +237,7 @@ class Config:
         self.limit_chunk_extensions = limit_chunk_extensions
         self.limit_connections_per_client = limit_connections_per_client
         self.limit_min_rate = limit_min_rate
+        self.limit_streams = limit_streams
         self.timeout_header = timeout_header
         self.timeout_body = timeout_body
         self.timeout_write = timeout_write
@@ -311,6 +314,7 @@ class Config:
             ("limit_chunk_extensions", 0),
             ("limit_connections_per_client", 0),
             ("limit_min_rate", 0),
+            ("limit_streams", 1),
             ("ws_max_size", 1),
             ("ws_max_queue", 1),
             ("ws_ping_interval", 0),

@@ -162,6 +162,12 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
             ours=True,
         ),
         Option(
+            "--http2",
+            "Speak HTTP/2 with clients that choose it: by ALPN over TLS, without TLS by beginning "
+            "with it.",
+            default=False,
+        ),
+        Option(
             "--backlog",
             "Maximum number of connections to hold in backlog.",
             COUNT,
@@ -411,6 +417,13 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
             "--limit-min-rate",
             "Bytes a second that a request body, or a client that takes its response, has to make; "
             "over --timeout-body and --timeout-write. 0: any byte will do.",
+            AMOUNT,
+            100,
+            ours=True,
+        ),
+        Option(
+            "--limit-streams",
+            "Requests at once on one HTTP/2 connection.",
             AMOUNT,
             100,
             ours=True,

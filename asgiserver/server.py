@@ -494,6 +494,8 @@ class Server:
             "limit_connections_per_client": config.limit_connections_per_client,
             "max_body_bytes": config.limit_body_bytes,
             "limit_min_rate": config.limit_min_rate,
+            "http2": config.http2,
+            "max_streams": config.limit_streams,
             "timeout_header": float(config.timeout_header),
             "timeout_body": float(config.timeout_body),
             "timeout_write": float(config.timeout_write),

@@ -45,6 +45,7 @@ class Settings:
         ciphers: OpenSSL's list for TLS 1.2; None: forward secret AEAD suites.
         verify: client certificates: 0 not asked for, 1 optional, 2 required.
         versions: least and greatest.
+        http2: offered to clients (ALPN).
         seed: of the session tickets' keys, and when it was made: workers inherit both, so a ticket
             of one is good at the others.
     """
@@ -55,6 +56,7 @@ class Settings:
     ciphers: bytes | None
     verify: int
     versions: tuple[int, int]
+    http2: bool = False
     seed: bytes = field(default_factory=lambda: os.urandom(32), repr=False)
     seeded: int = field(default_factory=lambda: int(time.monotonic()))
 
@@ -106,6 +108,7 @@ def settings_of(config: Config) -> Settings | None:
         ciphers=None if ciphers is None or ciphers == "TLSv1" else ciphers.encode(),
         verify=verify,
         versions=versions,
+        http2=config.http2,
     )
 
 
@@ -138,6 +141,7 @@ def make_context(settings: Settings) -> Any:
             settings.seed,
             settings.seeded,
             logger.isEnabledFor(logging.DEBUG),
+            settings.http2,
         )
     except ValueError as error:
         raise StartupError(str(error)) from None

@@ -18,19 +18,20 @@
 #include <Python.h>
 
 /* Live objects, by name. Other layers add their own lines at the end. */
-#define ASGI_COUNTERS(X)                                                                    \
-    X(loops)        /* LoopObjects whose uv_loop_t is open */                               \
-    X(handles)      /* Handle and TimerHandle objects, those on a free list not counted */  \
-    X(timers)       /* entries of the timer heaps */                                        \
-    X(ready)        /* entries of the ready queues */                                       \
-    X(readers)      /* reader and writer callbacks in place */                              \
-    X(uv_handles)   /* the loops' own uv handles, until their close callback; no GIL */     \
-    X(transports)   /* TransportObjects, of every type */                                   \
-    X(uv_leaked)    /* uv_loop_t left allocated because another owner's handles lived on */ \
-    X(connections)  /* accepted connections, until their close callback; no GIL */          \
-    X(listeners)    /* listening sockets, until their close callback */                     \
-    X(cycles)       /* CycleObjects */                                                      \
-    X(tls_sessions) /* TLS sessions of connections; no GIL */
+#define ASGI_COUNTERS(X)                                                                      \
+    X(loops)          /* LoopObjects whose uv_loop_t is open */                               \
+    X(handles)        /* Handle and TimerHandle objects, those on a free list not counted */  \
+    X(timers)         /* entries of the timer heaps */                                        \
+    X(ready)          /* entries of the ready queues */                                       \
+    X(readers)        /* reader and writer callbacks in place */                              \
+    X(uv_handles)     /* the loops' own uv handles, until their close callback; no GIL */     \
+    X(transports)     /* TransportObjects, of every type */                                   \
+    X(uv_leaked)      /* uv_loop_t left allocated because another owner's handles lived on */ \
+    X(connections)    /* accepted connections, until their close callback; no GIL */          \
+    X(listeners)      /* listening sockets, until their close callback */                     \
+    X(cycles)         /* CycleObjects */                                                      \
+    X(tls_sessions)   /* TLS sessions of connections; no GIL */                               \
+    X(http2_sessions) /* HTTP/2 sessions of connections; no GIL */
 
 enum {
 #define ASGI_COUNTER_ENUM(name) ASGI_COUNTER_##name,
@@ -66,10 +67,10 @@ enum {
     X(ReadTransport)    /* asyncio.transports */                                                  \
     X(WriteTransport)                                                                             \
     X(DatagramTransport)                                                                          \
-    X(TransportSocket)  /* asyncio.trsock */                                                      \
-    X(sendfile_native)  /* asyncio.constants._SendfileMode.TRY_NATIVE */                          \
-    X(tls_names)        /* tuple: see transport/tls_data.c */                                     \
-    X(minus_one)        /* -1, the hint of get_buffer() */                                        \
+    X(TransportSocket) /* asyncio.trsock */                                                       \
+    X(sendfile_native) /* asyncio.constants._SendfileMode.TRY_NATIVE */                           \
+    X(tls_names)       /* tuple: see transport/tls_data.c */                                      \
+    X(minus_one)       /* -1, the hint of get_buffer() */                                         \
     X(empty_tuple)                                                                                \
     X(debug_kwnames) /* ("debug",) */                                                             \
     X(str_call_exception_handler)                                                                 \

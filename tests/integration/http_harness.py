@@ -126,7 +126,7 @@ def leftovers() -> dict[str, int]:
     """Objects of the extension's server side that are still alive."""
     gc.collect()
     counts = _core._debug_counts()
-    return {name: counts[name] for name in ("connections", "listeners", "cycles")}
+    return {name: counts[name] for name in ("connections", "listeners", "cycles", "http2_sessions")}
 
 
 class Peer:

@@ -99,6 +99,7 @@ def server_context(
     most: int = TLS_1_3,
     seed: bytes = bytes(32),
     seeded: int = 0,
+    http2: bool = False,
 ) -> Any:
     """What tls.make_context() gives a server."""
     return _core.TLSContext(
@@ -112,6 +113,7 @@ def server_context(
         seed,
         seeded,
         True,
+        http2,
     )
 
 

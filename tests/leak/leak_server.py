@@ -152,6 +152,7 @@ def main() -> None:
         }
     if proxies := os.environ.get("PROXIES"):
         settings |= {"proxy_protocol": True, "forwarded_allow_ips": proxies}
+    settings["http2"] = "HTTP2" in os.environ
     server = Server(Config(app, no_js=True, timeout_graceful_shutdown=10, **settings))
     server.run(sockets=[sock])
     server = None

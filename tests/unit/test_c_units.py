@@ -16,6 +16,7 @@ NAMES = (
     "test_base",
     "test_http1",
     "test_http1_out",
+    "test_http2",
     "test_proxy_protocol",
     "test_stats",
     "test_ws",
@@ -58,12 +59,7 @@ def llhttp_objects(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str],
 @pytest.mark.parametrize("name", NAMES)
 def test_c_unit(name: str, tmp_path: Path, llhttp_objects: tuple[list[str], list[str]]) -> None:
     flags, objects = llhttp_objects
-    sources = sorted(
-        str(p)
-        for layer in ("base", "proto")
-        for p in (CORE / layer).glob("*.c")
-        if p.stem != "http2"
-    )
+    sources = sorted(str(p) for layer in ("base", "proto") for p in (CORE / layer).glob("*.c"))
     arguments = []
     if name == "test_tls":
         made = trustme.CA().issue_cert("localhost")
@@ -95,6 +91,7 @@ def test_c_unit(name: str, tmp_path: Path, llhttp_objects: tuple[list[str], list
         "-lssl",
         "-lcrypto",
         "-lz",
+        "-lnghttp2",
         "-o",
         str(program),
     ]

@@ -121,6 +121,8 @@ def test_what_is_not_given_is_config_s_business(invoke):
         (["--limit-chunk-extensions", "9"], "limit_chunk_extensions", 9),
         (["--limit-connections-per-client", "9"], "limit_connections_per_client", 9),
         (["--limit-min-rate", "0"], "limit_min_rate", 0),
+        (["--limit-streams", "9"], "limit_streams", 9),
+        (["--http2"], "http2", True),
         (["--timeout-header", "1.5"], "timeout_header", 1.5),
         (["--timeout-body", "2"], "timeout_body", 2),
         (["--timeout-write", "3"], "timeout_write", 3),

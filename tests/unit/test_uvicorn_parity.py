@@ -34,9 +34,8 @@ DIFFERENCES = {
     "--version": "says casgi",
 }
 
-# HTTP/2, as long as --help does not have it; and a keyword that makes a context of Python's ssl,
-# which is not what speaks TLS here.
-PENDING = re.compile(r"--(http2|ssl-context-factory)$")
+# A keyword that makes a context of Python's ssl, which is not what speaks TLS here.
+PENDING = re.compile(r"--ssl-context-factory$")
 
 # Differences of keywords that no flag has.
 KEYWORD_DIFFERENCES = {

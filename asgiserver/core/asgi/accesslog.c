@@ -260,7 +260,7 @@ asgi_accesslog_write(CycleObject *cycle, unsigned status)
 {
     asgi_server_t *server = cycle->server;
     struct asgi_server_state *own = server->state->server;
-    PyObject *code, *method;
+    PyObject *code, *method, *version;
 
     if (server->access_log.call == NULL || cycle->log_path == NULL)
         return;
@@ -270,10 +270,10 @@ asgi_accesslog_write(CycleObject *cycle, unsigned status)
     }
     code = PyLong_FromUnsignedLong(status);
     method = asgi_scope_method(server, cycle->method);
+    version = cycle->minor == 1 ? own->str_v11 : cycle->minor == 0 ? own->str_v10 : own->str_v2;
     if (code == NULL || method == NULL
-        || log_response(server,
-                        (PyObject *const[]){cycle->log_client, method, cycle->log_path,
-                                            cycle->minor == 1 ? own->str_v11 : own->str_v10, code})
+        || log_response(server, (PyObject *const[]){cycle->log_client, method, cycle->log_path,
+                                                    version, code})
                < 0)
         asgi_loop_report(server->loop, FAILED);
     Py_XDECREF(code);

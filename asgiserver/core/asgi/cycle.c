@@ -10,10 +10,9 @@
 #include "asgi/ws_cycle.h"
 
 CycleObject *
-asgi_cycle_new(asgi_conn_t *conn)
+asgi_cycle_new(asgi_conn_t *conn, const asgi_request_t *request)
 {
     asgi_server_t *server = conn->server;
-    const asgi_http1_t *http1 = &conn->http1;
     CycleObject *cycle = PyObject_GC_New(CycleObject, server->state->server->CycleType);
 
     if (cycle == NULL)
@@ -26,13 +25,13 @@ asgi_cycle_new(asgi_conn_t *conn)
     asgi_link_init(&cycle->senders);
     if (server->stats != NULL)
         cycle->begun = uv_hrtime();
-    cycle->method = http1->method;
-    cycle->minor = http1->minor;
+    cycle->method = request->method;
+    cycle->minor = request->minor;
     cycle->expect_continue =
-        http1->expect_continue && (http1->content_length > 0 || http1->chunked);
-    cycle->out.minor = http1->minor;
-    cycle->out.head_request = http1->method == HTTP_HEAD;
-    cycle->out.keep_alive = http1->keep_alive;
+        request->expect_continue && (request->content_length > 0 || request->chunked);
+    cycle->out.minor = request->minor;
+    cycle->out.head_request = request->method == HTTP_HEAD;
+    cycle->out.keep_alive = request->keep_alive;
     ASGI_COUNT(server->state, cycles)++;
     PyObject_GC_Track((PyObject *)cycle);
     return cycle;

@@ -13,7 +13,7 @@
  *   running       a task is driving it: it is in server->cycles, counted in server->tasks
  *
  * Invariants
- *   1. conn is NULL or conn->cycle is this object.
+ *   1. conn is NULL, or conn->cycle (with HTTP/2: h2->owner) is this object.
  *   2. Waiters sleep only while there is nothing for them: whoever changes a flag above, the body,
  *      or the amount of unsent output wakes the list concerned.
  */
@@ -24,16 +24,18 @@
 #include "net/file.h"
 #include "proto/http1_out.h"
 
-struct asgi_ws; /* of asgi/ws_cycle.h */
+struct asgi_http2_stream; /* of proto/http2.h */
+struct asgi_ws;           /* of asgi/ws_cycle.h */
 
 typedef struct CycleObject {
     PyObject_HEAD
-    struct asgi_server *server; /* owned reference */
-    asgi_conn_t *conn;          /* weak: asgi_conn_detach() clears it */
-    PyObject *scope;            /* owned until the app is called */
-    PyObject *inner;            /* owned: the app's coroutine or iterator */
-    PyObject *task;             /* owned while running */
-    PyObject *log_client;       /* owned: for the access log, NULL without one */
+    struct asgi_server *server;   /* owned reference */
+    asgi_conn_t *conn;            /* weak: asgi_conn_detach() clears it */
+    struct asgi_http2_stream *h2; /* weak: its stream, cleared with conn; NULL: HTTP/1 */
+    PyObject *scope;              /* owned until the app is called */
+    PyObject *inner;              /* owned: the app's coroutine or iterator */
+    PyObject *task;               /* owned while running */
+    PyObject *log_client;         /* owned: for the access log, NULL without one */
     PyObject *log_path;
     PyObject *trailers;    /* owned list for the last http.request, NULL without any */
     asgi_link_t link;      /* in server->cycles while running */
@@ -43,7 +45,7 @@ typedef struct CycleObject {
     struct asgi_ws *ws; /* owned: a WebSocket's own part; NULL: HTTP */
     asgi_file_t *file;  /* owned: being sent as (a part of) the body, else NULL */
     asgi_http1_out_t out;
-    uint8_t minor;        /* of HTTP/1.x */
+    uint8_t minor;        /* of HTTP/1.x, or ASGI_MINOR_HTTP2 */
     uint8_t method;       /* llhttp's number */
     bool expect_continue; /* the client waits for our "100 Continue" */
     bool request_over;    /* the body is complete */
@@ -61,8 +63,8 @@ typedef struct CycleObject {
 
 PyTypeObject *asgi_cycle_type(PyObject *module);
 
-/* An exchange for the head just parsed on conn. Returns: new, or NULL with an exception. */
-CycleObject *asgi_cycle_new(asgi_conn_t *conn);
+/* An exchange for a request that came on conn. Returns: new, or NULL with an exception. */
+CycleObject *asgi_cycle_new(asgi_conn_t *conn, const asgi_request_t *request);
 
 /* Either list empty: nothing is touched, and the GIL is not needed. Otherwise takes it. */
 void asgi_cycle_wake_receivers(CycleObject *cycle);

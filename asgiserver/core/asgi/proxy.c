@@ -182,15 +182,14 @@ read_hop(asgi_slice_t item, bool standard, told_t *told)
 /* Goes through the hops, the nearest first: field lines and their elements from the last to the
  * first. Where everybody is trusted the first of all is the client, as with uvicorn. */
 static void
-read_hops(const asgi_conn_t *conn, const char *head, asgi_header_id_t id, told_t *told)
+read_hops(const asgi_trust_t *trust, const asgi_request_t *request, const char *head,
+          asgi_header_id_t id, told_t *told)
 {
-    const asgi_http1_t *http1 = &conn->http1;
-    const asgi_trust_t *trust = &conn->server->trust;
     bool standard = id == ASGI_HEADER_FORWARDED;
 
-    for (uint32_t i = http1->field_count; i-- > 0;) {
-        asgi_slice_t rest = {head + http1->fields[i].value, http1->fields[i].value_size}, item;
-        if (http1->fields[i].id != id)
+    for (uint32_t i = request->field_count; i-- > 0;) {
+        asgi_slice_t rest = {head + request->fields[i].value, request->fields[i].value_size}, item;
+        if (request->fields[i].id != id)
             continue;
         if (trust->everybody) {
             read_hop(first_of(rest, standard), standard, told);
@@ -205,10 +204,10 @@ read_hops(const asgi_conn_t *conn, const char *head, asgi_header_id_t id, told_t
 }
 
 static void
-read_scheme(const asgi_conn_t *conn, const char *head, told_t *told)
+read_scheme(const asgi_request_t *request, const char *head, told_t *told)
 {
-    for (uint32_t i = 0; i < conn->http1.field_count; i++) {
-        const asgi_http1_field_t *field = &conn->http1.fields[i];
+    for (uint32_t i = 0; i < request->field_count; i++) {
+        const asgi_field_t *field = &request->fields[i];
         if (field->id == ASGI_HEADER_X_FORWARDED_PROTO)
             told->scheme = (asgi_slice_t){head + field->value, field->value_size};
     }
@@ -254,7 +253,8 @@ set_scheme(CycleObject *cycle, asgi_slice_t text)
 }
 
 int
-asgi_proxy_apply(asgi_conn_t *conn, const char *head, CycleObject *cycle)
+asgi_proxy_apply(asgi_conn_t *conn, const asgi_request_t *request, const char *head,
+                 CycleObject *cycle)
 {
     told_t told = {{NULL, 0}, {NULL, 0}};
     int trusted = is_trusted(conn);
@@ -262,10 +262,10 @@ asgi_proxy_apply(asgi_conn_t *conn, const char *head, CycleObject *cycle)
     if (trusted <= 0)
         return trusted;
     if (conn->server->forwarded_header) {
-        read_hops(conn, head, ASGI_HEADER_FORWARDED, &told);
+        read_hops(&conn->server->trust, request, head, ASGI_HEADER_FORWARDED, &told);
     } else {
-        read_hops(conn, head, ASGI_HEADER_X_FORWARDED_FOR, &told);
-        read_scheme(conn, head, &told);
+        read_hops(&conn->server->trust, request, head, ASGI_HEADER_X_FORWARDED_FOR, &told);
+        read_scheme(request, head, &told);
     }
     if (told.client.size > 0 && set_client(cycle, told.client) < 0)
         return -1;

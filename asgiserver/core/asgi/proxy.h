@@ -16,8 +16,9 @@
 #include "asgi/cycle.h"
 #include "asgi/server.h"
 
-/* Changes scope["client"] and scope["scheme"] as the head of conn's request says, if its peer may
+/* Changes scope["client"] and scope["scheme"] as the head of a request on conn says, if its peer may
  * say so. Returns 0, or -1 with an exception. */
-int asgi_proxy_apply(asgi_conn_t *conn, const char *head, CycleObject *cycle);
+int asgi_proxy_apply(asgi_conn_t *conn, const asgi_request_t *request, const char *head,
+                     CycleObject *cycle);
 
 #endif

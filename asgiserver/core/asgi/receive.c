@@ -11,6 +11,7 @@
  */
 #include "asgi/receive.h"
 
+#include "asgi/http2_send.h"
 #include "asgi/server.h"
 #include "asgi/ws_cycle.h"
 #include "net/conn_http1.h"
@@ -65,8 +66,11 @@ asgi_receive_take(CycleObject *cycle)
     if (cycle->complete)
         return disconnect_message(own);
     if (asgi_buf_size(&cycle->body) > 0 || (cycle->request_over && !cycle->end_given)) {
+        size_t size = asgi_buf_size(&cycle->body);
         PyObject *message = request_message(cycle, own);
-        if (message != NULL && cycle->conn != NULL && !cycle->request_over)
+        if (message != NULL && cycle->h2 != NULL)
+            asgi_http2_body_taken(cycle, size);
+        else if (message != NULL && cycle->conn != NULL && !cycle->request_over)
             asgi_http1_conn_body_taken(cycle->conn);
         return message;
     }
@@ -75,6 +79,10 @@ asgi_receive_take(CycleObject *cycle)
     if (cycle->expect_continue && !cycle->started) {
         asgi_conn_t *conn = cycle->conn;
         cycle->expect_continue = false;
+        if (cycle->h2 != NULL) {
+            asgi_http2_send_informational(cycle, 100, (asgi_slice_t){NULL, 0});
+            return NULL;
+        }
         if (asgi_buf_append(asgi_stream_out(&conn->stream), ASGI_HTTP1_CONTINUE,
                             sizeof ASGI_HTTP1_CONTINUE - 1)
             < 0) {

@@ -56,7 +56,7 @@ asgi_scope_method(asgi_server_t *server, unsigned method)
 
 /* Returns: new (name, value) of one field, its offsets counted from base. */
 static inline __attribute__((always_inline)) PyObject *
-field_pair(struct asgi_server_state *own, const asgi_http1_field_t *field, const char *base)
+field_pair(struct asgi_server_state *own, const asgi_field_t *field, const char *base)
 {
     PyObject *name, *value, *pair = PyTuple_New(2);
 
@@ -84,12 +84,12 @@ field_pair(struct asgi_server_state *own, const asgi_http1_field_t *field, const
 }
 
 PyObject *
-asgi_scope_headers(asgi_server_t *server, const asgi_http1_t *http1, const char *head)
+asgi_scope_headers(asgi_server_t *server, const asgi_request_t *request, const char *head)
 {
-    PyObject *list = PyList_New(http1->field_count);
+    PyObject *list = PyList_New(request->field_count);
 
-    for (uint32_t i = 0; list != NULL && i < http1->field_count; i++) {
-        PyObject *pair = field_pair(server->state->server, &http1->fields[i], head);
+    for (uint32_t i = 0; list != NULL && i < request->field_count; i++) {
+        PyObject *pair = field_pair(server->state->server, &request->fields[i], head);
         if (pair == NULL)
             Py_CLEAR(list);
         else
@@ -132,15 +132,15 @@ head_only(unsigned id)
 }
 
 PyObject *
-asgi_scope_trailers(asgi_server_t *server, const asgi_http1_t *http1, const char *section)
+asgi_scope_trailers(asgi_server_t *server, const asgi_request_t *request, const char *section)
 {
     PyObject *list = PyList_New(0);
 
-    for (uint32_t i = 0; list != NULL && i < http1->field_count; i++) {
+    for (uint32_t i = 0; list != NULL && i < request->field_count; i++) {
         PyObject *pair;
-        if (head_only(http1->fields[i].id))
+        if (head_only(request->fields[i].id))
             continue;
-        pair = field_pair(server->state->server, &http1->fields[i], section);
+        pair = field_pair(server->state->server, &request->fields[i], section);
         if (pair == NULL || PyList_Append(list, pair) < 0)
             Py_CLEAR(list);
         Py_XDECREF(pair);
@@ -203,7 +203,7 @@ http_only(CycleObject *cycle, PyObject *scope)
 {
     asgi_server_t *server = cycle->server;
     struct asgi_server_state *own = server->state->server;
-    PyObject *extensions = cycle->minor == 1 ? server->extensions : server->extensions_v10;
+    PyObject *extensions = cycle->minor != 0 ? server->extensions : server->extensions_v10;
 
     if (put(scope, own->str_method, Py_XNewRef(asgi_scope_method(server, cycle->method))) < 0)
         return -1;
@@ -211,26 +211,29 @@ http_only(CycleObject *cycle, PyObject *scope)
 }
 
 int
-asgi_scope_build(asgi_conn_t *conn, const char *head, CycleObject *cycle)
+asgi_scope_build(asgi_conn_t *conn, const asgi_request_t *request, const char *head,
+                 CycleObject *cycle)
 {
     asgi_server_t *server = conn->server;
     struct asgi_server_state *own = server->state->server;
-    const asgi_http1_t *http1 = &conn->http1;
     asgi_slice_t path, query;
     PyObject *scope;
     bool websocket;
 
-    asgi_http1_split_target(http1, head, &path, &query);
+    asgi_request_split_target(request, head, &path, &query);
     websocket = cycle->ws != NULL;
     scope = cycle->scope = PyDict_Copy(websocket ? server->ws_scope : server->scope);
     if (scope == NULL
         || put(scope, own->str_asgi, PyDict_Copy(websocket ? server->ws_asgi : server->asgi)) < 0
-        || (http1->minor == 0 && PyDict_SetItem(scope, own->str_http_version, own->str_v10) < 0)
+        || (request->minor != 1
+            && PyDict_SetItem(scope, own->str_http_version,
+                              request->minor == 0 ? own->str_v10 : own->str_v2)
+                   < 0)
         || put(scope, own->str_server, Py_XNewRef(asgi_conn_local(conn))) < 0
         || put(scope, own->str_client, Py_XNewRef(asgi_conn_client(conn))) < 0
-        || put(scope, own->str_headers, asgi_scope_headers(server, http1, head)) < 0
+        || put(scope, own->str_headers, asgi_scope_headers(server, request, head)) < 0
         || put(scope, own->str_state, PyDict_Copy(server->app_state)) < 0
-        || (websocket ? asgi_ws_scope(cycle, http1, head) : http_only(cycle, scope)) < 0
+        || (websocket ? asgi_ws_scope(cycle, request, head) : http_only(cycle, scope)) < 0
         || put(scope, own->str_path, decoded_path(server, path)) < 0
         || put(scope, own->str_raw_path, raw_path(server, path)) < 0)
         return -1;
@@ -244,7 +247,8 @@ asgi_scope_build(asgi_conn_t *conn, const char *head, CycleObject *cycle)
                PyBytes_FromStringAndSize(query.data, (Py_ssize_t)query.size))
                < 0)
         return -1;
-    if (http1->forwarded && server->proxy_headers && asgi_proxy_apply(conn, head, cycle) < 0)
+    if (request->forwarded && server->proxy_headers
+        && asgi_proxy_apply(conn, request, head, cycle) < 0)
         return -1;
     return asgi_accesslog_note(cycle, path, query);
 }

@@ -16,10 +16,12 @@
 #include "asgi/send.h"
 
 #include "asgi/accesslog.h"
+#include "asgi/http2_send.h"
 #include "asgi/send_ext.h"
 #include "asgi/server.h"
 #include "asgi/ws_cycle.h"
 #include "net/conn_http1.h"
+#include "proto/http2.h"
 
 #define COPY_AT_MOST 8192 /* body bytes that are copied rather than sent from where they are */
 #define STREAK_SENDS 64
@@ -177,7 +179,8 @@ asgi_send_start(CycleObject *cycle, PyObject *message)
 {
     struct asgi_server_state *own = cycle->server->state->server;
     asgi_conn_t *conn = cycle->conn;
-    asgi_buf_t *buf = asgi_stream_out(&conn->stream);
+    asgi_buf_t lines = {0}; /* HTTP/2: its fields are no bytes of the output yet */
+    asgi_buf_t *buf = cycle->h2 != NULL ? &lines : asgi_stream_out(&conn->stream);
     asgi_http1_out_t before = cycle->out;
     size_t written = asgi_buf_size(buf);
     PyObject *value = asgi_send_required(message, own->str_status), *headers;
@@ -209,8 +212,11 @@ asgi_send_start(CycleObject *cycle, PyObject *message)
         buf->end = buf->start + written;
         cycle->out = before;
         cycle->trailers_due = false;
+        asgi_buf_dispose(&lines);
         return rc < 0 ? NULL : Py_NewRef(own->ready);
     }
+    if (cycle->h2 != NULL)
+        asgi_http2_head(cycle->h2, (unsigned)status, &lines);
     cycle->started = true;
     if (cycle->server->access_log.call != NULL)
         asgi_accesslog_write(cycle, (unsigned)status);
@@ -240,6 +246,8 @@ asgi_send_end_body(CycleObject *cycle, asgi_slice_t extra, PyObject *owner)
 {
     asgi_conn_t *conn = cycle->conn;
 
+    if (cycle->h2 != NULL)
+        return asgi_http2_send_end(cycle);
     if (cycle->trailers_due) {
         cycle->body_over = true;
         asgi_stream_flush(&conn->stream, extra, owner);
@@ -342,7 +350,9 @@ asgi_send_body(CycleObject *cycle, PyObject *message)
     }
     if (asgi_send_account(cycle, data.size, more) < 0)
         goto done;
-    if (write_body(cycle, data, view.obj == NULL ? body : NULL, more) < 0)
+    if ((cycle->h2 == NULL ? write_body : asgi_http2_send_body)(
+            cycle, data, view.obj == NULL ? body : NULL, more)
+        < 0)
         goto done;
     result = asgi_send_after_write(cycle, data.size);
 done:
@@ -395,7 +405,9 @@ done:
 bool
 asgi_send_must_wait(CycleObject *cycle)
 {
-    /* Woken at the low-water mark (conn_http1.c), so one mark to compare with is enough. */
+    /* Woken at the low-water mark (conn_http1.c, http2.c), so one mark to compare with is enough. */
+    if (cycle->h2 != NULL)
+        return cycle->file != NULL || asgi_http2_pending(cycle->h2) > ASGI_HTTP2_HIGH_WATER;
     return cycle->conn != NULL && !asgi_ws_closing(cycle)
            && (cycle->file != NULL
                || asgi_stream_pending(&cycle->conn->stream) > ASGI_STREAM_HIGH_WATER);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * send_ext.c: extensions of the ASGI specification, over HTTP/1.1; see send_ext.h. Called by send.c.
+ * send_ext.c: extensions of the ASGI specification; see send_ext.h. Called by send.c.
  *
  *   message                        when                     what it does
  *   http.response.early_hint       before the start         103 with Link fields; not to HTTP/1.0
@@ -9,7 +9,8 @@
  *   http.response.trailers         behind the body, if the  fields behind the last chunk; dropped
  *                                  start said trailers      where the response has no chunks
  *   http.response.debug            any time                 a line of the debug log, if that is on
- *   http.response.push             any time                 nothing: HTTP/1.1 cannot push
+ *   http.response.push             any time                 nothing: HTTP/1.1 cannot push, and
+ *                                                           HTTP/2 clients do not let us
  *
  * A small file is copied behind the head and leaves with it. A bigger one belongs to the cycle
  * until it has been sent (net/file.h); meanwhile no other message is accepted, and what send()
@@ -17,6 +18,7 @@
  */
 #include "asgi/send_ext.h"
 
+#include "asgi/http2_send.h"
 #include "asgi/send.h"
 #include "net/conn_http1.h"
 
@@ -65,13 +67,11 @@ asgi_extensions_make(asgi_server_t *server)
 static int
 write_links(asgi_buf_t *buf, PyObject *links)
 {
-    static const char head[] = "HTTP/1.1 103 Early Hints\r\n";
     PyObject *list = PySequence_Fast(links, "links must be iterable");
-    int rc;
+    int rc = 0;
 
     if (list == NULL)
         return -1;
-    rc = asgi_buf_append(buf, head, sizeof head - 1);
     for (Py_ssize_t i = 0; rc == 0 && i < PySequence_Fast_GET_SIZE(list); i++) {
         PyObject *link = PySequence_Fast_GET_ITEM(list, i);
         if (!PyBytes_Check(link)
@@ -85,10 +85,25 @@ write_links(asgi_buf_t *buf, PyObject *links)
              | asgi_buf_append(buf, "\r\n", 2);
     }
     Py_DECREF(list);
-    if ((rc | asgi_buf_append(buf, "\r\n", 2)) < 0) {
+    if (rc < 0)
+        PyErr_NoMemory();
+    return rc < 0 ? -1 : 0;
+}
+
+static int
+write_early_hint(asgi_conn_t *conn, const asgi_buf_t *lines)
+{
+    static const char head[] = "HTTP/1.1 103 Early Hints\r\n";
+    asgi_buf_t *buf = asgi_stream_out(&conn->stream);
+
+    if ((asgi_buf_append(buf, head, sizeof head - 1)
+         | asgi_buf_append(buf, lines->data, asgi_buf_size(lines))
+         | asgi_buf_append(buf, "\r\n", 2))
+        < 0) {
         PyErr_NoMemory();
         return -1;
     }
+    asgi_conn_flush(conn);
     return 0;
 }
 
@@ -102,17 +117,13 @@ send_early_hint(CycleObject *cycle, PyObject *message)
 
     if (links == NULL)
         return NULL;
-    if (cycle->out.minor == 1)
+    if (cycle->out.minor != 0)
         rc = write_links(&lines, links);
     Py_DECREF(links);
-    if (rc == 0 && cycle->conn != NULL && asgi_buf_size(&lines) > 0) {
-        asgi_conn_t *conn = cycle->conn;
-        rc = asgi_buf_append(asgi_stream_out(&conn->stream), lines.data, asgi_buf_size(&lines));
-        if (rc < 0)
-            PyErr_NoMemory();
-        else
-            asgi_conn_flush(conn);
-    }
+    if (rc == 0 && cycle->conn != NULL && cycle->out.minor != 0)
+        rc = cycle->h2 != NULL ? asgi_http2_send_informational(
+                 cycle, 103, (asgi_slice_t){lines.data, asgi_buf_size(&lines)})
+                               : write_early_hint(cycle->conn, &lines);
     asgi_buf_dispose(&lines);
     return rc < 0 ? NULL : Py_NewRef(own->ready);
 }
@@ -161,7 +172,10 @@ send_trailers(CycleObject *cycle, PyObject *message)
         rc = refuse_framing(&out);
     }
     Py_XDECREF(headers);
-    if (rc == 0 && cycle->conn != NULL) {
+    if (rc == 0 && cycle->h2 != NULL) {
+        rc = asgi_http2_send_trailers(cycle, (asgi_slice_t){lines.data, asgi_buf_size(&lines)},
+                                      more > 0);
+    } else if (rc == 0 && cycle->conn != NULL) {
         asgi_conn_t *conn = cycle->conn;
         asgi_buf_t *buf = asgi_stream_out(&conn->stream);
         if (cycle->out.body == ASGI_BODY_CHUNKED) {
@@ -255,6 +269,21 @@ asgi_send_file_go_on(CycleObject *cycle)
     Py_DECREF(cycle);
 }
 
+/* Sets cycle->file. Returns 0, NOMEM or a libuv code. */
+static int
+keep_file(CycleObject *cycle, int fd, off_t offset, uint64_t size, bool more)
+{
+    int own = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+
+    if (own < 0)
+        return uv_translate_sys_error(errno);
+    cycle->file = asgi_file_new(own, offset, size);
+    if (cycle->file == NULL)
+        return ASGI_ERR_NOMEM;
+    cycle->file_last = !more;
+    return 0;
+}
+
 /* Sends size bytes of fd from offset as body. fd: borrowed. */
 static PyObject *
 send_file(CycleObject *cycle, int fd, off_t offset, uint64_t size, bool more)
@@ -263,7 +292,7 @@ send_file(CycleObject *cycle, int fd, off_t offset, uint64_t size, bool more)
     asgi_conn_t *conn = cycle->conn;
     asgi_buf_t *buf = asgi_stream_out(&conn->stream);
     size_t before = asgi_buf_size(buf);
-    int rc = 0, own;
+    int rc = 0;
 
     if (asgi_send_account(cycle, size, more) < 0)
         return NULL;
@@ -274,19 +303,22 @@ send_file(CycleObject *cycle, int fd, off_t offset, uint64_t size, bool more)
             return NULL;
         return Py_NewRef(state->server->ready);
     }
-    if (cycle->out.body == ASGI_BODY_CHUNKED)
+    if (cycle->h2 != NULL) {
+        rc = keep_file(cycle, fd, offset, size, more);
+        if (rc == 0) {
+            asgi_http2_send_file_go_on(cycle);
+            return asgi_send_after_write(cycle, 0);
+        }
+    } else if (cycle->out.body == ASGI_BODY_CHUNKED) {
         rc = asgi_http1_out_chunk(buf, (size_t)size);
+    }
     if (rc == 0 && size <= COPY_FILE_AT_MOST) {
         rc = asgi_file_read(fd, offset, (size_t)size, buf);
         if (rc == 0)
             return end_file(cycle, !more) < 0 ? NULL : asgi_send_after_write(cycle, (size_t)size);
     } else if (rc == 0) {
-        own = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-        rc = own < 0 ? uv_translate_sys_error(errno) : 0;
-        if (rc == 0 && (cycle->file = asgi_file_new(own, offset, size)) == NULL)
-            rc = ASGI_ERR_NOMEM;
+        rc = keep_file(cycle, fd, offset, size, more);
         if (rc == 0) {
-            cycle->file_last = !more;
             asgi_send_file_go_on(cycle);
             return asgi_send_after_write(cycle, 0);
         }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * send_ext.h: the messages of ASGI's extensions that an app may send over HTTP/1.1, and what is
+ * send_ext.h: the messages of ASGI's extensions that an app may send, and what is
  * said of them in scope["extensions"].
  */
 #ifndef ASGI_SEND_EXT_H

@@ -53,6 +53,7 @@
     X(response_body, "http.response.body") \
     X(v10, "1.0") \
     X(v11, "1.1") \
+    X(v2, "2") \
     X(set_result, "set_result") \
     X(done, "done") \
     X(cancel, "cancel") \
@@ -162,6 +163,7 @@ typedef struct asgi_server {
     Py_ssize_t limit_concurrency;  /* -1: none */
     Py_ssize_t limit_max_requests; /* -1: none */
     uint32_t max_header_bytes, max_line_bytes, max_header_count, max_chunk_extra;
+    uint32_t max_streams; /* of an HTTP/2 connection */
     uint64_t max_body_bytes;
     uint64_t min_rate; /* bytes a second below which a client makes no progress */
     size_t ws_max_size, ws_max_queue;
@@ -174,6 +176,7 @@ typedef struct asgi_server {
     bool proxy_protocol;   /* … and introduce each connection by a header in front of it */
     bool forwarded_header; /* … by Forwarded rather than X-Forwarded-* */
     asgi_trust_t trust;
+    bool http2; /* on connections without TLS whose client begins with it */
     bool debug; /* http.response.debug is logged */
 } asgi_server_t;
 

@@ -196,12 +196,27 @@ make_trust(asgi_server_t *self, PyObject *config)
     return list != NULL && rc == 0 ? 0 : -1;
 }
 
+/* The shortest of the deadlines that a look at an HTTP/2 connection checks; 0 where there is none. */
+static uint64_t
+look_every(const uint64_t *after)
+{
+    const uint64_t checked[] = {after[ASGI_DEADLINE_HEAD], after[ASGI_DEADLINE_BODY],
+                                after[ASGI_DEADLINE_WRITE]};
+    uint64_t least = 0;
+
+    for (size_t i = 0; i < sizeof checked / sizeof *checked; i++) {
+        if (checked[i] > 0 && (least == 0 || checked[i] < least))
+            least = checked[i];
+    }
+    return least;
+}
+
 static int
 make_bounds(asgi_server_t *self, PyObject *config)
 {
     uint64_t *after = self->deadlines.after;
-    Py_ssize_t head, line, count, chunk, peer, body, rate, backlog, ws_size, ws_queue;
-    int debug;
+    Py_ssize_t head, line, count, chunk, peer, body, rate, backlog, ws_size, ws_queue, streams;
+    int debug, http2;
     int ws_deflate = option_bool(config, "ws_per_message_deflate", true);
 
     if (ws_deflate < 0
@@ -220,19 +235,25 @@ make_bounds(asgi_server_t *self, PyObject *config)
         || option_size(config, "max_body_bytes", 0, &body) < 0
         || option_size(config, "limit_min_rate", 0, &rate) < 0
         || option_size(config, "backlog", 2048, &backlog) < 0
+        || option_size(config, "max_streams", 100, &streams) < 0
         || option_size(config, "ws_max_size", 16 * 1024 * 1024, &ws_size) < 0
         || option_size(config, "ws_max_queue", 32, &ws_queue) < 0
         || option_seconds(config, "ws_ping_interval", 20, 0, &after[ASGI_DEADLINE_WS_PING]) < 0
         || option_seconds(config, "ws_ping_timeout", 20, 0, &after[ASGI_DEADLINE_WS_PONG]) < 0)
         return -1;
     if (ws_size < 1 || ws_queue < 1 || head < 64 || head > 1 << 30 || count < 1 || count > 65535
-        || line < 16 || line > 1 << 30 || chunk > 1 << 30 || rate > 1 << 30 || backlog > 1 << 30) {
+        || line < 16 || line > 1 << 30 || chunk > 1 << 30 || rate > 1 << 30 || backlog > 1 << 30
+        || streams < 1 || streams > 1 << 30) {
         PyErr_SetString(PyExc_ValueError, "a bound in config is out of range");
         return -1;
     }
-    if ((debug = option_bool(config, "debug", false)) < 0)
+    if ((debug = option_bool(config, "debug", false)) < 0
+        || (http2 = option_bool(config, "http2", false)) < 0)
         return -1;
     self->debug = debug > 0;
+    self->http2 = http2 > 0;
+    self->max_streams = (uint32_t)streams;
+    after[ASGI_DEADLINE_LOOK] = look_every(after);
     after[ASGI_DEADLINE_LINGER] = 2000;
     after[ASGI_DEADLINE_DRAIN] = 500;
     after[ASGI_DEADLINE_WS_CLOSE] = 10000;
@@ -365,14 +386,15 @@ on_loop_close(asgi_hook_t *hook)
 PyDoc_STRVAR(
     server_doc,
     "Server(loop, app, config, /)\n--\n\n"
-    "An HTTP/1.1 and WebSocket server for one ASGI app on one loop of this package.\n\n"
+    "An HTTP/1.1, HTTP/2 and WebSocket server for one ASGI app on one loop of this package.\n\n"
     "config is a dict: root_path, scheme, server_header, date_header, headers, state,\n"
     "timeout_keep_alive, timeout_header, timeout_body, timeout_write, timeout_tls_handshake\n"
     "(seconds), tls (a TLSContext),\n"
     "limit_concurrency, limit_max_requests, max_header_bytes, max_line_bytes, max_header_count,\n"
     "max_chunk_extra, max_body_bytes, limit_connections_per_client, limit_min_rate,\n"
     "backlog, ws_max_size, ws_max_queue, ws_per_message_deflate, ws_ping_interval,\n"
-    "ws_ping_timeout (seconds), access_log, error_log, on_max_requests, debug,\n"
+    "ws_ping_timeout (seconds), http2, max_streams, access_log, error_log, on_max_requests, "
+    "debug,\n"
     "proxy_headers, proxy_protocol, forwarded_allow_ips, forwarded_header,\n"
     "stats (a buffer: net/stats.h).");
 

@@ -9,6 +9,8 @@
  *   cancelled, exit, interrupt      500                         end of connection           -
  *                                   (and the task ends with that exception)
  *
+ * On an HTTP/2 stream, RST_STREAM with INTERNAL_ERROR stands for the end of the connection.
+ *
  * A WebSocket that was accepted is closed instead: with 1000 where the app returned, with 1011 where
  * it raised. With the client gone nothing is answered; exceptions are logged all the same, but for
  * the one that told a WebSocket's app so.
@@ -21,6 +23,7 @@
 #include "asgi/server.h"
 #include "asgi/ws_cycle.h"
 #include "net/conn_http1.h"
+#include "net/conn_http2.h"
 #include "net/stream_tls.h"
 
 static void
@@ -94,8 +97,13 @@ abandon(CycleObject *cycle, unsigned ws_code)
     }
     if (!cycle->started) {
         asgi_accesslog_write(cycle, 500);
-        asgi_http1_conn_refuse(conn, 500, "Internal Server Error");
+        if (cycle->h2 != NULL)
+            asgi_http2_conn_refuse(conn, cycle->h2, 500, "Internal Server Error");
+        else
+            asgi_http1_conn_refuse(conn, 500, "Internal Server Error");
         asgi_server_count_request(cycle, 500);
+    } else if (cycle->h2 != NULL) {
+        asgi_http2_conn_give_up(conn, cycle->h2, ASGI_HTTP2_INTERNAL_ERROR);
     } else {
         /* What was sent is sent; no terminator follows, so the client sees it was cut short. */
         if (cycle->server->stats != NULL)

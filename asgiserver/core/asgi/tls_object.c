@@ -20,7 +20,7 @@ typedef struct {
     PyObject *seed;
     unsigned long long seeded;
     int verify, least, most;
-    bool verbose;
+    bool verbose, http2;
 } TLSObject;
 
 static const char *
@@ -47,6 +47,7 @@ make_context(TLSObject *self)
         .most = self->most,
         .seed = (const unsigned char *)PyBytes_AS_STRING(self->seed),
         .seeded = self->seeded,
+        .http2 = self->http2,
     };
     asgi_tls_context_t *context;
     char problem[ASGI_TLS_PROBLEM_SIZE];
@@ -104,23 +105,25 @@ check_optional_bytes(PyObject *value, const char *name)
 PyDoc_STRVAR(
     tls_doc,
     "TLSContext(certificates, password, ca_certs, ciphers, verify, least, most, seed,\n"
-    "           seeded, verbose, /)\n--\n\n"
+    "           seeded, verbose, http2=False, /)\n--\n\n"
     "What the TLS connections of a server have in common.\n\n"
     "certificates: a tuple of (certificate file, key file or None), as bytes. verify: 0, 1\n"
     "or 2. least, most: TLS versions on the wire. seed: 32 bytes for the keys of session\n"
     "tickets, and the time.monotonic() at which they were made. verbose: failed handshakes\n"
-    "are logged. Raises ValueError with a sentence about the file or setting at fault.");
+    "are logged. http2: it is offered by ALPN. Raises ValueError with a sentence about the file or "
+    "setting at fault.");
 
 static PyObject *
 tls_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     PyObject *certificates, *password, *ca_certs, *ciphers, *seed;
     unsigned long long seeded;
-    int verify, least, most, verbose;
+    int verify, least, most, verbose, http2 = 0;
     TLSObject *self;
 
-    if (!PyArg_ParseTuple(args, "O!OOOiiiSKp:TLSContext", &PyTuple_Type, &certificates, &password,
-                          &ca_certs, &ciphers, &verify, &least, &most, &seed, &seeded, &verbose))
+    if (!PyArg_ParseTuple(args, "O!OOOiiiSKp|p:TLSContext", &PyTuple_Type, &certificates, &password,
+                          &ca_certs, &ciphers, &verify, &least, &most, &seed, &seeded, &verbose,
+                          &http2))
         return NULL;
     if (kwargs != NULL && PyDict_GET_SIZE(kwargs) > 0) {
         PyErr_SetString(PyExc_TypeError, "TLSContext() takes no keyword arguments");
@@ -147,6 +150,7 @@ tls_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     self->least = least;
     self->most = most;
     self->verbose = verbose != 0;
+    self->http2 = http2 != 0;
     self->context = make_context(self);
     if (self->context == NULL) {
         Py_DECREF(self);

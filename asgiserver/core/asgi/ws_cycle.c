@@ -25,20 +25,21 @@
 /* ---- the request ---- */
 
 bool
-asgi_ws_wanted(const asgi_http1_t *http1)
+asgi_ws_wanted(const asgi_request_t *request)
 {
-    return http1->upgrade && http1->upgrade_websocket;
+    return request->upgrade && request->upgrade_websocket;
 }
 
 /* The value of a field that must occur once. Returns false where it does not. */
 static bool
-only_field(const asgi_http1_t *http1, const char *head, asgi_header_id_t id, asgi_slice_t *value)
+only_field(const asgi_request_t *request, const char *head, asgi_header_id_t id,
+           asgi_slice_t *value)
 {
     unsigned found = 0;
 
-    for (uint32_t i = 0; i < http1->field_count; i++) {
-        if (http1->fields[i].id == id) {
-            *value = (asgi_slice_t){head + http1->fields[i].value, http1->fields[i].value_size};
+    for (uint32_t i = 0; i < request->field_count; i++) {
+        if (request->fields[i].id == id) {
+            *value = (asgi_slice_t){head + request->fields[i].value, request->fields[i].value_size};
             found++;
         }
     }
@@ -70,10 +71,10 @@ refuse_version(asgi_conn_t *conn)
 /* Reads the offers. Returns false where a list does not follow its grammar: such a handshake is to
  * be refused (RFC 6455 4.2.1, 9.1). */
 static bool
-read_lists(const asgi_http1_t *http1, const char *head, asgi_ws_extension_t *extension)
+read_lists(const asgi_request_t *request, const char *head, asgi_ws_extension_t *extension)
 {
-    for (uint32_t i = 0; i < http1->field_count; i++) {
-        const asgi_http1_field_t *field = &http1->fields[i];
+    for (uint32_t i = 0; i < request->field_count; i++) {
+        const asgi_field_t *field = &request->fields[i];
         asgi_slice_t value = {head + field->value, field->value_size};
         if (field->id == ASGI_HEADER_SEC_WEBSOCKET_PROTOCOL && !asgi_ws_tokens_ok(value))
             return false;
@@ -87,23 +88,23 @@ read_lists(const asgi_http1_t *http1, const char *head, asgi_ws_extension_t *ext
 bool
 asgi_ws_refused(asgi_conn_t *conn, const char *head)
 {
-    const asgi_http1_t *http1 = &conn->http1;
+    const asgi_request_t *request = &conn->http1.request;
     asgi_ws_extension_t extension = {0};
     asgi_slice_t value;
     const char *problem = NULL;
 
-    if (http1->method != HTTP_GET || http1->content_length > 0 || http1->chunked)
+    if (request->method != HTTP_GET || request->content_length > 0 || request->chunked)
         problem = "Invalid WebSocket request: not a GET without a body.";
-    else if (!only_field(http1, head, ASGI_HEADER_SEC_WEBSOCKET_KEY, &value)
+    else if (!only_field(request, head, ASGI_HEADER_SEC_WEBSOCKET_KEY, &value)
              || !asgi_ws_key_ok(value))
         problem = "Invalid WebSocket request: Sec-WebSocket-Key is missing or malformed.";
-    else if (!read_lists(http1, head, &extension))
+    else if (!read_lists(request, head, &extension))
         problem = "Invalid WebSocket request: malformed Sec-WebSocket-Protocol or -Extensions.";
     if (problem != NULL) {
         asgi_http1_conn_refuse(conn, 400, problem);
         return true;
     }
-    if (!only_field(http1, head, ASGI_HEADER_SEC_WEBSOCKET_VERSION, &value)
+    if (!only_field(request, head, ASGI_HEADER_SEC_WEBSOCKET_VERSION, &value)
         || !asgi_slice_is(value, "13")) {
         refuse_version(conn);
         return true;
@@ -114,7 +115,7 @@ asgi_ws_refused(asgi_conn_t *conn, const char *head)
 int
 asgi_ws_attach(CycleObject *cycle, const char *head)
 {
-    const asgi_http1_t *http1 = &cycle->conn->http1;
+    const asgi_request_t *request = &cycle->conn->http1.request;
     asgi_ws_t *ws = calloc(1, sizeof *ws);
     asgi_slice_t key = {NULL, 0};
 
@@ -123,9 +124,10 @@ asgi_ws_attach(CycleObject *cycle, const char *head)
         return -1;
     }
     asgi_ws_parser_init(&ws->parser, cycle->server->ws_max_size);
-    if (!cycle->server->ws_deflate || !read_lists(http1, head, &ws->extension))
+    if (!cycle->server->ws_deflate || !read_lists(request, head, &ws->extension))
         ws->extension.agreed = false;
-    if (only_field(http1, head, ASGI_HEADER_SEC_WEBSOCKET_KEY, &key) && key.size == sizeof ws->key)
+    if (only_field(request, head, ASGI_HEADER_SEC_WEBSOCKET_KEY, &key)
+        && key.size == sizeof ws->key)
         memcpy(ws->key, key.data, sizeof ws->key);
     cycle->ws = ws;
     cycle->out.keep_alive = false;
@@ -143,12 +145,12 @@ asgi_ws_free(asgi_ws_t *ws)
 }
 
 static PyObject *
-subprotocols(const asgi_http1_t *http1, const char *head)
+subprotocols(const asgi_request_t *request, const char *head)
 {
     PyObject *list = PyList_New(0);
 
-    for (uint32_t i = 0; list != NULL && i < http1->field_count; i++) {
-        const asgi_http1_field_t *field = &http1->fields[i];
+    for (uint32_t i = 0; list != NULL && i < request->field_count; i++) {
+        const asgi_field_t *field = &request->fields[i];
         asgi_slice_t rest = {head + field->value, field->value_size}, item;
         if (field->id != ASGI_HEADER_SEC_WEBSOCKET_PROTOCOL)
             continue;
@@ -163,10 +165,10 @@ subprotocols(const asgi_http1_t *http1, const char *head)
 }
 
 int
-asgi_ws_scope(CycleObject *cycle, const asgi_http1_t *http1, const char *head)
+asgi_ws_scope(CycleObject *cycle, const asgi_request_t *request, const char *head)
 {
     struct asgi_server_state *own = cycle->server->state->server;
-    PyObject *offered = subprotocols(http1, head);
+    PyObject *offered = subprotocols(request, head);
     PyObject *extensions = Py_BuildValue("{s:{}}", "websocket.http.response");
     int rc = -1;
 

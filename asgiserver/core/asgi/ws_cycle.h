@@ -64,7 +64,7 @@ typedef struct asgi_ws {
 } asgi_ws_t;
 
 /* Whether the head just parsed asks for a WebSocket. */
-bool asgi_ws_wanted(const asgi_http1_t *http1);
+bool asgi_ws_wanted(const asgi_request_t *request);
 
 /* Answers a handshake that breaks RFC 6455 4.2.1 and ends the connection. Returns whether it
  * did. GIL held. */
@@ -75,7 +75,7 @@ int asgi_ws_attach(CycleObject *cycle, const char *head);
 void asgi_ws_free(asgi_ws_t *ws);
 
 /* Adds to a scope what only WebSockets have. Returns 0, or -1 with an exception. */
-int asgi_ws_scope(CycleObject *cycle, const asgi_http1_t *http1, const char *head);
+int asgi_ws_scope(CycleObject *cycle, const asgi_request_t *request, const char *head);
 
 /* As asgi_receive_take() and send(). The latter is in ws_send.c. */
 PyObject *asgi_ws_take(CycleObject *cycle);

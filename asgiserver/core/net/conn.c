@@ -11,6 +11,7 @@
 #include "asgi/server.h"
 #include "asgi/tls_object.h"
 #include "net/conn_http1.h"
+#include "net/conn_http2.h"
 #include "net/proxied.h"
 #include "net/stream_tls.h"
 #include "proto/date.h"
@@ -37,6 +38,26 @@ static int begin(asgi_conn_t *conn);
 
 /* ---- stream events ---- */
 
+/* The first bytes tell whether the client begins with HTTP/2 (RFC 9113 3.3, prior knowledge). */
+static size_t
+on_first_bytes(asgi_conn_t *conn, const char *data, size_t size)
+{
+    size_t known = size < ASGI_HTTP2_PREFACE_SIZE ? size : ASGI_HTTP2_PREFACE_SIZE;
+
+    if (memcmp(data, ASGI_HTTP2_PREFACE, known) != 0) {
+        conn->preface_due = false;
+        return asgi_http1_conn_input(conn, data, size);
+    }
+    if (known < ASGI_HTTP2_PREFACE_SIZE)
+        return 0;
+    conn->preface_due = false;
+    if (asgi_http2_conn_start(conn) < 0) {
+        asgi_conn_close(conn);
+        return size;
+    }
+    return conn->proto->on_input(conn, data, size);
+}
+
 /* A proxy has to say first whose connection it is. */
 static size_t
 on_introduction(asgi_conn_t *conn, const char *data, size_t size)
@@ -56,7 +77,11 @@ on_introduction(asgi_conn_t *conn, const char *data, size_t size)
     conn->proxy_due = false;
     if (conn->stream.tls != NULL || (size_t)used == size)
         return (size_t)used; /* the stream takes the rest for a handshake */
-    return (size_t)used + asgi_http1_conn_input(conn, data + used, size - (size_t)used);
+    data += used;
+    size -= (size_t)used;
+    return (size_t)used
+           + (conn->preface_due ? on_first_bytes(conn, data, size)
+                                : asgi_http1_conn_input(conn, data, size));
 }
 
 static size_t
@@ -70,6 +95,8 @@ on_input(asgi_stream_t *stream, const char *data, size_t size)
         return on_introduction(conn, data, size);
     if (conn->proto != NULL)
         return conn->proto->on_input(conn, data, size);
+    if (conn->preface_due)
+        return on_first_bytes(conn, data, size);
     return asgi_http1_conn_input(conn, data, size);
 }
 
@@ -144,8 +171,12 @@ on_secured(asgi_stream_t *stream)
 {
     asgi_conn_t *conn = (asgi_conn_t *)stream;
 
-    if (!conn->ending)
+    if (conn->ending)
+        return;
+    if (!asgi_tls_is_http2(&stream->tls->session))
         asgi_http1_conn_set_deadline(conn, true);
+    else if (asgi_http2_conn_start(conn) < 0)
+        asgi_conn_close(conn);
 }
 
 /* All output of an ending connection is sent. */
@@ -229,7 +260,12 @@ count_connection(asgi_server_t *server, int change)
 static void
 on_flush_hook(asgi_hook_t *hook)
 {
-    asgi_conn_flush(ASGI_CONTAINER(hook, asgi_conn_t, flush_hook));
+    asgi_conn_t *conn = ASGI_CONTAINER(hook, asgi_conn_t, flush_hook);
+
+    if (conn->proto != NULL && conn->proto->on_flush != NULL)
+        conn->proto->on_flush(conn);
+    else
+        asgi_conn_flush(conn);
 }
 
 /* Whether the client may have one more connection. */
@@ -291,6 +327,7 @@ asgi_conn_adopt(asgi_listener_t *listener, int fd)
     conn->server = server;
     conn->pipe = listener->pipe;
     conn->flush_hook.run = on_flush_hook;
+    conn->preface_due = server->http2 && server->tls == NULL;
     if (asgi_stream_init(&conn->stream, server->loop, server->read_buffer, &events, listener->pipe)
         < 0) {
         asgi_pool_give(&server->conn_pool, conn);
@@ -420,10 +457,9 @@ asgi_conn_quota(const asgi_conn_t *conn, asgi_deadline_kind_t kind)
     return quota > 0 ? quota : 1;
 }
 
-/* Bytes the client has not acknowledged: ours, and those in the socket's buffer. A slow client may
- * take nothing but the latter for quite a while. */
-static size_t
-unsent_bytes(asgi_conn_t *conn)
+/* A slow client may take nothing but what is in the socket's buffer for quite a while. */
+size_t
+asgi_conn_unsent(asgi_conn_t *conn)
 {
     size_t unsent = uv_stream_get_write_queue_size(&conn->stream.uv.stream);
     uv_os_fd_t fd;
@@ -438,10 +474,10 @@ unsent_bytes(asgi_conn_t *conn)
     return unsent;
 }
 
-/* The client takes nothing, so it would keep the kernel busy with what is in the socket's buffer, and
- * see no end: that is thrown away, and the connection reset. */
-static void
-close_stalled(asgi_conn_t *conn)
+/* It would keep the kernel busy with what is in the socket's buffer, and see no end: that is thrown
+ * away, and the connection reset. */
+void
+asgi_conn_close_stalled(asgi_conn_t *conn)
 {
     struct linger at_once = {.l_onoff = 1, .l_linger = 0};
     uv_os_fd_t fd;
@@ -457,7 +493,7 @@ asgi_conn_on_expired(asgi_deadline_t *deadline)
     asgi_conn_t *conn = ASGI_CONTAINER(deadline, asgi_conn_t, deadline);
 
     if (deadline->kind == ASGI_DEADLINE_WRITE) {
-        size_t unsent = unsent_bytes(conn);
+        size_t unsent = asgi_conn_unsent(conn);
         size_t quota = asgi_conn_quota(conn, ASGI_DEADLINE_WRITE);
         if (conn->mark == SIZE_MAX || (unsent < conn->mark && conn->mark - unsent >= quota)) {
             conn->mark = unsent;
@@ -466,7 +502,7 @@ asgi_conn_on_expired(asgi_deadline_t *deadline)
         }
     }
     if (deadline->kind == ASGI_DEADLINE_WRITE)
-        close_stalled(conn);
+        asgi_conn_close_stalled(conn);
     else if (conn->ending || conn->proxy_due || deadline->kind == ASGI_DEADLINE_TLS)
         asgi_conn_close(conn);
     else if (conn->proto != NULL)

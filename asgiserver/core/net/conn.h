@@ -2,7 +2,8 @@
  *
  * conn.h: one connection: its stream, its patience, the protocol it speaks, and its end.
  *
- * A connection begins as HTTP/1.1 (conn_http1.h). asgi_conn_upgrade() hands it to another protocol
+ * A connection begins as HTTP/1.1 (conn_http1.h), or as HTTP/2 where that is allowed and the client
+ * begins with it (conn_http2.h). asgi_conn_upgrade() hands it from HTTP/1.1 to another protocol
  * with the bytes that came after the upgrade request: from then on the stream's events go to that
  * protocol's table and the connection only keeps the books (lists, counters, closing).
  *
@@ -16,7 +17,8 @@
  * Invariants
  *   1. A conn is freed in on_closed only; until then its pointer is valid in every callback.
  *   2. `cycle` is the exchange whose response is not complete; it points back through its `conn`,
- *      and both pointers are cleared together (asgi_conn_detach).
+ *      and both pointers are cleared together (asgi_conn_detach). With HTTP/2 it stays NULL:
+ *      exchanges hang on the streams.
  *   3. No input is processed while an answered request waits for its turn to be sent
  *      (pipelining is served in order, one at a time) nor once `ending` is set.
  */
@@ -39,6 +41,7 @@ typedef struct {
     size_t (*on_input)(asgi_conn_t *conn, const char *data, size_t size);
     void (*on_eof)(asgi_conn_t *conn);
     void (*on_sent)(asgi_conn_t *conn);     /* GIL held */
+    void (*on_flush)(asgi_conn_t *conn);    /* asgi_conn_flush_soon() was called. GIL held */
     void (*on_expired)(asgi_conn_t *conn);  /* the deadline it set has passed */
     void (*on_shutdown)(asgi_conn_t *conn); /* the server drains: end when it can be. GIL held */
     void (*on_gone)(asgi_conn_t *conn);     /* closing: let go of the conn. GIL held */
@@ -68,6 +71,7 @@ struct asgi_conn {
     bool discard;      /* its body is unwanted: the answer is already out */
     bool linger;       /* the other protocol's client may still be sending when it ends */
     bool served;       /* at least one request was answered */
+    bool preface_due;  /* nothing was read yet, and it may be HTTP/2's preface */
     asgi_http1_t http1;
 };
 
@@ -101,6 +105,11 @@ size_t asgi_conn_quota(const asgi_conn_t *conn, asgi_deadline_kind_t kind);
  * exception. */
 PyObject *asgi_conn_client(asgi_conn_t *conn);
 PyObject *asgi_conn_local(asgi_conn_t *conn);
+
+/* Bytes the client has not acknowledged: ours, and those in the socket's buffer. */
+size_t asgi_conn_unsent(asgi_conn_t *conn);
+/* Ends a connection whose client takes nothing, and throws away what is unsent. */
+void asgi_conn_close_stalled(asgi_conn_t *conn);
 
 void asgi_conn_on_expired(asgi_deadline_t *deadline);
 

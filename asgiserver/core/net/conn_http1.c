@@ -127,7 +127,7 @@ static void
 start_request(asgi_conn_t *conn, const char *head)
 {
     asgi_server_t *server = conn->server;
-    bool websocket = asgi_ws_wanted(&conn->http1);
+    bool websocket = asgi_ws_wanted(&conn->http1.request);
     CycleObject *cycle;
 
     asgi_loop_acquire(server->loop);
@@ -139,13 +139,13 @@ start_request(asgi_conn_t *conn, const char *head)
         asgi_http1_conn_refuse(conn, 503, "Service Unavailable");
         return;
     }
-    if (conn->http1.upgrade && !websocket)
+    if (conn->http1.request.upgrade && !websocket)
         asgi_server_log(server, 30, "Unsupported upgrade request.", NULL);
     if (conn->ending || conn->stream.closing)
         return; /* error_log closed the server */
     if (websocket && asgi_ws_refused(conn, head))
         return;
-    cycle = asgi_cycle_new(conn);
+    cycle = asgi_cycle_new(conn, &conn->http1.request);
     if (cycle != NULL && websocket && asgi_ws_attach(cycle, head) < 0) {
         cycle->conn = NULL;
         Py_CLEAR(cycle);
@@ -156,7 +156,8 @@ start_request(asgi_conn_t *conn, const char *head)
         return;
     }
     conn->cycle = cycle;
-    if (asgi_scope_build(conn, head, cycle) < 0 || asgi_task_start(cycle) < 0) {
+    if (asgi_scope_build(conn, &conn->http1.request, head, cycle) < 0
+        || asgi_task_start(cycle) < 0) {
         asgi_loop_report(server->loop, "A request could not be started");
         asgi_http1_conn_refuse(conn, 500, "Internal Server Error");
     }
@@ -189,7 +190,7 @@ take_trailers(asgi_conn_t *conn, const char *section)
     if (cycle == NULL)
         return;
     asgi_loop_acquire(conn->server->loop);
-    Py_XSETREF(cycle->trailers, asgi_scope_trailers(conn->server, &conn->http1, section));
+    Py_XSETREF(cycle->trailers, asgi_scope_trailers(conn->server, &conn->http1.request, section));
     if (cycle->trailers == NULL) {
         asgi_loop_report(conn->server->loop, "A request's trailers could not be kept");
         asgi_conn_close(conn);

@@ -24,6 +24,7 @@ typedef enum {
     ASGI_DEADLINE_WRITE,    /* progress of bytes the client has to take, nothing else going on */
     ASGI_DEADLINE_LINGER,   /* the client's FIN after ours */
     ASGI_DEADLINE_DRAIN,    /* the first byte of a request that may be on its way, draining */
+    ASGI_DEADLINE_LOOK,     /* HTTP/2: the next look at the streams' progress */
     ASGI_DEADLINE_WS_PING,  /* WebSocket: the next ping */
     ASGI_DEADLINE_WS_PONG,  /* … its answer */
     ASGI_DEADLINE_WS_CLOSE, /* … the answer to our close frame */

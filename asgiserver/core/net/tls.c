@@ -168,6 +168,16 @@ asgi_tls_close(asgi_tls_t *tls)
         fail(tls);
 }
 
+bool
+asgi_tls_is_http2(const asgi_tls_t *tls)
+{
+    const unsigned char *name;
+    unsigned size;
+
+    SSL_get0_alpn_selected(tls->ssl, &name, &size);
+    return size == 2 && memcmp(name, "h2", 2) == 0;
+}
+
 void
 asgi_tls_explain(const asgi_tls_t *tls, char *text, size_t size)
 {

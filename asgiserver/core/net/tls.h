@@ -54,6 +54,9 @@ ASGI_MUST_CHECK int asgi_tls_write(asgi_tls_t *tls, const char *data, size_t siz
 /* Says that nothing more will follow. A second call, or one in no state for it, does nothing. */
 void asgi_tls_close(asgi_tls_t *tls);
 
+/* Whether the handshake has settled on HTTP/2 (ALPN). */
+bool asgi_tls_is_http2(const asgi_tls_t *tls);
+
 /* Why the session failed, in a few words. text has room for size bytes. */
 void asgi_tls_explain(const asgi_tls_t *tls, char *text, size_t size);
 

@@ -33,7 +33,9 @@ static const char default_ciphers[] = "ECDHE+AESGCM:ECDHE+CHACHA20";
  * than the client. */
 static const char *const groups[] = {"X25519MLKEM768:X25519:P-256:P-384:P-521",
                                      "X25519:P-256:P-384:P-521"};
-static const unsigned char protocols[] = "\x08http/1.1\x08http/1.0";
+/* HTTP/2 first; a context without it begins behind that. */
+static const unsigned char protocols[] = "\x02h2\x08http/1.1\x08http/1.0";
+#define H2_SIZE 3
 static const unsigned char session_context[] = "asgiserver";
 
 typedef struct {
@@ -52,6 +54,7 @@ struct asgi_tls_context {
     BIO_METHOD *bio; /* owned */
     asgi_tls_tickets_t tickets;
     asgi_tls_verify_t verify;
+    bool http2;
     site_t *sites; /* owned array, in the order of the settings */
     size_t site_count;
     name_t *names; /* owned array, sorted */
@@ -117,8 +120,11 @@ static int
 on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_size, const unsigned char *in,
         unsigned in_size, void *arg)
 {
-    return SSL_select_next_proto((unsigned char **)out, out_size, protocols, sizeof protocols - 1,
-                                 in, in_size)
+    const asgi_tls_context_t *context = arg;
+    size_t skip = context->http2 ? 0 : H2_SIZE;
+
+    return SSL_select_next_proto((unsigned char **)out, out_size, protocols + skip,
+                                 (unsigned)(sizeof protocols - 1 - skip), in, in_size)
                    == OPENSSL_NPN_NEGOTIATED
                ? SSL_TLSEXT_ERR_OK
                : SSL_TLSEXT_ERR_ALERT_FATAL;
@@ -429,7 +435,7 @@ make_ctx(asgi_tls_context_t *context, const asgi_tls_settings_t *settings, char 
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF); /* clients keep their tickets */
     SSL_CTX_set_app_data(ctx, context);
     SSL_CTX_set_default_passwd_cb(ctx, on_password);
-    SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
+    SSL_CTX_set_alpn_select_cb(ctx, on_alpn, context);
     SSL_CTX_set_tlsext_servername_callback(ctx, on_server_name);
     SSL_CTX_set_tlsext_servername_arg(ctx, context);
     if (settings->verify != ASGI_TLS_VERIFY_NONE && !ask_for_certificates(ctx, settings, problem)) {
@@ -511,6 +517,7 @@ asgi_tls_context_new(const asgi_tls_settings_t *settings, char *problem)
     atomic_init(&context->references, 1);
     asgi_tls_tickets_init(&context->tickets, settings->seed, settings->seeded);
     context->verify = settings->verify;
+    context->http2 = settings->http2;
     context->bio = asgi_tls_bio_new();
     context->sites = calloc(settings->pair_count, sizeof *context->sites);
     if (context->bio == NULL || context->sites == NULL) {

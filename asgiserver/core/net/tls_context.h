@@ -45,6 +45,7 @@ typedef struct {
     const char *ciphers;          /* OpenSSL's list for TLS 1.2, or NULL: ours */
     asgi_tls_verify_t verify;
     int least, most;           /* TLS1_2_VERSION … TLS1_3_VERSION */
+    bool http2;                /* offered by ALPN, before HTTP/1.1 */
     const unsigned char *seed; /* ASGI_TLS_SEED_SIZE bytes: of the session tickets' keys */
     uint64_t seeded;           /* when, as asgi_tls_tickets_now() */
 } asgi_tls_settings_t;

@@ -49,9 +49,9 @@ on_url(llhttp_t *parser, const char *at, size_t size)
 {
     asgi_http1_t *http1 = parser->data;
 
-    if (http1->target_size == 0)
-        http1->target = (uint32_t)(at - http1->base);
-    http1->target_size += (uint32_t)size;
+    if (http1->request.target_size == 0)
+        http1->request.target = (uint32_t)(at - http1->base);
+    http1->request.target_size += (uint32_t)size;
     return 0;
 }
 
@@ -66,14 +66,14 @@ static int
 grow_fields(asgi_http1_t *http1)
 {
     uint32_t capacity = http1->field_capacity * 2;
-    bool first = http1->fields == http1->inline_fields;
-    asgi_http1_field_t *fields = realloc(first ? NULL : http1->fields, capacity * sizeof *fields);
+    bool first = http1->request.fields == http1->inline_fields;
+    asgi_field_t *fields = realloc(first ? NULL : http1->request.fields, capacity * sizeof *fields);
 
     if (fields == NULL)
         return ASGI_ERR_NOMEM;
     if (first)
         memcpy(fields, http1->inline_fields, sizeof http1->inline_fields);
-    http1->fields = fields;
+    http1->request.fields = fields;
     http1->field_capacity = capacity;
     return 0;
 }
@@ -82,22 +82,22 @@ static int
 on_header_field(llhttp_t *parser, const char *at, size_t size)
 {
     asgi_http1_t *http1 = parser->data;
-    asgi_http1_field_t *field;
+    asgi_field_t *field;
 
     if (!http1->in_field) {
-        if (http1->field_count >= http1->max_fields) {
+        if (http1->request.field_count >= http1->max_fields) {
             http1->error = ASGI_ERR_HEAD_SIZE;
             return -1;
         }
-        if (http1->field_count == http1->field_capacity && grow_fields(http1) < 0) {
+        if (http1->request.field_count == http1->field_capacity && grow_fields(http1) < 0) {
             http1->error = ASGI_ERR_NOMEM;
             return -1;
         }
-        field = &http1->fields[http1->field_count++];
-        *field = (asgi_http1_field_t){.name = (uint32_t)(at - http1->base)};
+        field = &http1->request.fields[http1->request.field_count++];
+        *field = (asgi_field_t){.name = (uint32_t)(at - http1->base)};
         http1->in_field = true;
     }
-    http1->fields[http1->field_count - 1].name_size += (uint32_t)size;
+    http1->request.fields[http1->request.field_count - 1].name_size += (uint32_t)size;
     return 0;
 }
 
@@ -105,11 +105,11 @@ static int
 on_header_value(llhttp_t *parser, const char *at, size_t size)
 {
     asgi_http1_t *http1 = parser->data;
-    asgi_http1_field_t *field;
+    asgi_field_t *field;
 
-    if (http1->field_count == 0)
+    if (http1->request.field_count == 0)
         return -1;
-    field = &http1->fields[http1->field_count - 1];
+    field = &http1->request.fields[http1->request.field_count - 1];
     if (field->value_size == 0)
         field->value = (uint32_t)(at - http1->base);
     field->value_size += (uint32_t)size;
@@ -148,8 +148,8 @@ begin_head(asgi_http1_t *http1)
     http1->llhttp.data = http1;
     http1->state = HEAD;
     http1->fed = 0;
-    http1->target_size = 0;
-    http1->field_count = 0;
+    http1->request.target_size = 0;
+    http1->request.field_count = 0;
     http1->in_field = false;
     http1->done_target = false;
     http1->framing = 0;
@@ -161,7 +161,7 @@ void
 asgi_http1_init(asgi_http1_t *http1)
 {
     memset(http1, 0, offsetof(asgi_http1_t, inline_fields));
-    http1->fields = http1->inline_fields;
+    http1->request.fields = http1->inline_fields;
     http1->field_capacity = ASGI_HTTP1_INLINE_FIELDS;
     http1->max_head_bytes = http1->max_line_bytes = 65536;
     http1->max_fields = 256;
@@ -172,9 +172,9 @@ asgi_http1_init(asgi_http1_t *http1)
 void
 asgi_http1_dispose(asgi_http1_t *http1)
 {
-    if (http1->fields != http1->inline_fields)
-        free(http1->fields);
-    http1->fields = http1->inline_fields;
+    if (http1->request.fields != http1->inline_fields)
+        free(http1->request.fields);
+    http1->request.fields = http1->inline_fields;
     http1->field_capacity = ASGI_HTTP1_INLINE_FIELDS;
 }
 
@@ -207,12 +207,13 @@ check_request_line(asgi_http1_t *http1, const char *head, size_t size)
 {
     const char *method = llhttp_method_name((llhttp_method_t)http1->llhttp.method);
     size_t method_size = strlen(method);
-    size_t start = 0, target = http1->target, after = http1->target + http1->target_size;
+    size_t start = 0, target = http1->request.target,
+           after = http1->request.target + http1->request.target_size;
 
     while (start < size && (head[start] == '\r' || head[start] == '\n'))
         start++; /* empty lines before a request are tolerated (RFC 9112 2.2) */
-    if (http1->target_size == 0 || target != start + method_size + 1 || head[target - 1] != ' '
-        || memcmp(head + start, method, method_size) != 0)
+    if (http1->request.target_size == 0 || target != start + method_size + 1
+        || head[target - 1] != ' ' || memcmp(head + start, method, method_size) != 0)
         return ASGI_ERR_SYNTAX;
     if (size - after < 11 || memcmp(head + after, " HTTP/", 6) != 0)
         return ASGI_ERR_SYNTAX;
@@ -223,8 +224,8 @@ check_request_line(asgi_http1_t *http1, const char *head, size_t size)
         if (head[i] <= 0x20 || head[i] == 0x7f) /* char is signed here: refuses >= 0x80 too */
             return ASGI_ERR_SYNTAX;
     }
-    http1->minor = (uint8_t)(head[after + 8] - '0');
-    http1->method = http1->llhttp.method;
+    http1->request.minor = (uint8_t)(head[after + 8] - '0');
+    http1->request.method = http1->llhttp.method;
     return 0;
 }
 
@@ -266,7 +267,7 @@ judge_field(asgi_http1_t *http1, int id, asgi_slice_t value, verdict_t *verdict)
     case ASGI_HEADER_CONTENT_LENGTH:
         if (++verdict->lengths > 1)
             return ASGI_ERR_FRAMING;
-        return parse_length(value, &http1->content_length);
+        return parse_length(value, &http1->request.content_length);
     case ASGI_HEADER_TRANSFER_ENCODING:
         /* One after another so that two header lines count as one list. */
         while (asgi_slice_next_item(&rest, &item)) {
@@ -291,15 +292,15 @@ judge_field(asgi_http1_t *http1, int id, asgi_slice_t value, verdict_t *verdict)
     case ASGI_HEADER_UPGRADE:
         verdict->upgrade_field = true;
         while (asgi_slice_next_item(&rest, &item))
-            http1->upgrade_websocket |= asgi_slice_is(item, "websocket");
+            http1->request.upgrade_websocket |= asgi_slice_is(item, "websocket");
         break;
     case ASGI_HEADER_FORWARDED:
     case ASGI_HEADER_X_FORWARDED_FOR:
     case ASGI_HEADER_X_FORWARDED_PROTO:
-        http1->forwarded = true;
+        http1->request.forwarded = true;
         break;
     case ASGI_HEADER_EXPECT:
-        http1->expect_continue |= asgi_slice_is(value, "100-continue");
+        http1->request.expect_continue |= asgi_slice_is(value, "100-continue");
         break;
     default:
         break;
@@ -309,7 +310,7 @@ judge_field(asgi_http1_t *http1, int id, asgi_slice_t value, verdict_t *verdict)
 
 /* Checks one field and trims its value. Returns its number, or SYNTAX or HEAD_SIZE. */
 static inline __attribute__((always_inline)) int
-check_field(asgi_http1_field_t *field, char *scratch, const char *base)
+check_field(asgi_field_t *field, char *scratch, const char *base)
 {
     const char *name = base + field->name;
     asgi_slice_t value;
@@ -338,17 +339,17 @@ judge_target(asgi_http1_t *http1, const char *head)
 {
     asgi_slice_t authority;
 
-    switch (asgi_http1_target_form((asgi_slice_t){head + http1->target, http1->target_size},
-                                   &authority)) {
+    switch (asgi_http1_target_form(
+        (asgi_slice_t){head + http1->request.target, http1->request.target_size}, &authority)) {
     case ASGI_TARGET_ORIGIN:
         return 0;
     case ASGI_TARGET_ASTERISK:
-        return http1->method == HTTP_OPTIONS ? 0 : ASGI_ERR_SYNTAX; /* RFC 9112 3.2.4 */
+        return http1->request.method == HTTP_OPTIONS ? 0 : ASGI_ERR_SYNTAX; /* RFC 9112 3.2.4 */
     case ASGI_TARGET_ABSOLUTE:
-        for (uint32_t i = 0; i < http1->field_count; i++) {
-            if (http1->fields[i].id == ASGI_HEADER_HOST) {
-                http1->fields[i].value = (uint32_t)(authority.data - head);
-                http1->fields[i].value_size = (uint32_t)authority.size;
+        for (uint32_t i = 0; i < http1->request.field_count; i++) {
+            if (http1->request.fields[i].id == ASGI_HEADER_HOST) {
+                http1->request.fields[i].value = (uint32_t)(authority.data - head);
+                http1->request.fields[i].value_size = (uint32_t)authority.size;
             }
         }
         return 0;
@@ -368,12 +369,13 @@ judge_head(asgi_http1_t *http1, char *scratch, const char *head, size_t size)
     if ((rc = check_request_line(http1, head, size)) < 0)
         return rc;
     /* CONNECT would make us a proxy; its target is not a path. */
-    if (http1->method == HTTP_CONNECT)
+    if (http1->request.method == HTTP_CONNECT)
         return ASGI_ERR_METHOD;
-    http1->content_length = 0;
-    http1->expect_continue = http1->upgrade_websocket = http1->forwarded = false;
-    for (uint32_t i = 0; i < http1->field_count; i++) {
-        asgi_http1_field_t *field = &http1->fields[i];
+    http1->request.content_length = 0;
+    http1->request.expect_continue = http1->request.upgrade_websocket = http1->request.forwarded =
+        false;
+    for (uint32_t i = 0; i < http1->request.field_count; i++) {
+        asgi_field_t *field = &http1->request.fields[i];
         int id = check_field(field, scratch, head);
 
         if (id < 0)
@@ -384,22 +386,23 @@ judge_head(asgi_http1_t *http1, char *scratch, const char *head, size_t size)
                    < 0)
             return rc;
     }
-    if (http1->minor == 1 && verdict.hosts == 0)
+    if (http1->request.minor == 1 && verdict.hosts == 0)
         return ASGI_ERR_HOST;
-    if (head[http1->target] != '/' && (rc = judge_target(http1, head)) < 0)
+    if (head[http1->request.target] != '/' && (rc = judge_target(http1, head)) < 0)
         return rc;
     /* RFC 9112 6.1: a length beside a coding, or a coding on HTTP/1.0, is an attack or a fault. */
     if (verdict.codings > 0) {
-        if (verdict.lengths > 0 || http1->minor == 0 || !verdict.chunked_last)
+        if (verdict.lengths > 0 || http1->request.minor == 0 || !verdict.chunked_last)
             return ASGI_ERR_FRAMING;
         if (verdict.codings > 1)
             return ASGI_ERR_CODING;
     }
-    http1->chunked = verdict.codings > 0;
-    http1->keep_alive = !verdict.close && (http1->minor == 1 || verdict.keep_alive);
-    http1->upgrade = http1->minor == 1 && verdict.upgrade_token && verdict.upgrade_field;
-    http1->expect_continue &= http1->minor == 1;
-    if (http1->max_body_bytes > 0 && http1->content_length > http1->max_body_bytes)
+    http1->request.chunked = verdict.codings > 0;
+    http1->request.keep_alive = !verdict.close && (http1->request.minor == 1 || verdict.keep_alive);
+    http1->request.upgrade =
+        http1->request.minor == 1 && verdict.upgrade_token && verdict.upgrade_field;
+    http1->request.expect_continue &= http1->request.minor == 1;
+    if (http1->max_body_bytes > 0 && http1->request.content_length > http1->max_body_bytes)
         return ASGI_ERR_BODY_SIZE;
     return 0;
 }
@@ -469,7 +472,7 @@ feed_head(asgi_http1_t *http1, const char *data, size_t size, size_t *consumed)
     *consumed = end;
     if (end > limit)
         return ASGI_ERR_HEAD_SIZE;
-    if (http1->target + http1->target_size > http1->max_line_bytes)
+    if (http1->request.target + http1->request.target_size > http1->max_line_bytes)
         return ASGI_ERR_URI_SIZE;
     return judge_head(http1, scratch, data, end);
 }
@@ -547,20 +550,20 @@ trailer_line(asgi_http1_t *http1, const char *data, size_t start, size_t end)
 {
     char scratch[MAX_NAME];
     const char *colon = memchr(data + start, ':', end - start);
-    asgi_http1_field_t *field;
+    asgi_field_t *field;
     int id;
 
     if (colon == NULL)
         return ASGI_ERR_SYNTAX;
-    if (http1->field_count >= http1->max_fields)
+    if (http1->request.field_count >= http1->max_fields)
         return ASGI_ERR_HEAD_SIZE;
-    if (http1->field_count == http1->field_capacity && grow_fields(http1) < 0)
+    if (http1->request.field_count == http1->field_capacity && grow_fields(http1) < 0)
         return ASGI_ERR_NOMEM;
-    field = &http1->fields[http1->field_count++];
-    *field = (asgi_http1_field_t){.name = (uint32_t)start,
-                                  .name_size = (uint32_t)(colon - data - (ptrdiff_t)start),
-                                  .value = (uint32_t)(colon + 1 - data),
-                                  .value_size = (uint32_t)(data + end - colon - 1)};
+    field = &http1->request.fields[http1->request.field_count++];
+    *field = (asgi_field_t){.name = (uint32_t)start,
+                            .name_size = (uint32_t)(colon - data - (ptrdiff_t)start),
+                            .value = (uint32_t)(colon + 1 - data),
+                            .value_size = (uint32_t)(data + end - colon - 1)};
     id = check_field(field, scratch, data);
     if (id == ASGI_HEADER_CONTENT_LENGTH || id == ASGI_HEADER_TRANSFER_ENCODING)
         return ASGI_ERR_FRAMING; /* too late to say, and not for everybody (RFC 9110 6.5.1) */
@@ -575,7 +578,7 @@ feed_trailers(asgi_http1_t *http1, const char *data, size_t size, size_t *consum
     int rc;
 
     if (http1->fed == 0)
-        http1->field_count = 0; /* the head's are no longer needed */
+        http1->request.field_count = 0; /* the head's are no longer needed */
     while (http1->fed < size) {
         size_t start = http1->fed;
         const char *lf = memchr(data + start, '\n', size - start);
@@ -641,8 +644,10 @@ asgi_http1_next(asgi_http1_t *http1, const char *data, size_t size, asgi_http1_e
         if (event->consumed == 0)
             return ASGI_HTTP1_MORE;
         http1->fed = 0;
-        http1->remaining = http1->content_length;
-        http1->state = http1->chunked ? CHUNK_SIZE_FIRST : http1->remaining > 0 ? LENGTH : OVER;
+        http1->remaining = http1->request.content_length;
+        http1->state = http1->request.chunked ? CHUNK_SIZE_FIRST
+                       : http1->remaining > 0 ? LENGTH
+                                              : OVER;
         return event->kind = ASGI_HTTP1_HEAD;
     case BAD_LINE:
         rc = asgi_http1_line_fault(data, size);
@@ -677,40 +682,13 @@ asgi_http1_next(asgi_http1_t *http1, const char *data, size_t size, asgi_http1_e
             return fail(http1, event, rc);
         event->consumed = i + section;
         event->body = (asgi_slice_t){data + i, section};
-        if (http1->state == OVER && http1->field_count > 0)
+        if (http1->state == OVER && http1->request.field_count > 0)
             return event->kind = ASGI_HTTP1_TRAILERS;
     }
     if (http1->state != OVER)
         return ASGI_HTTP1_MORE;
     begin_head(http1);
     return event->kind = ASGI_HTTP1_END;
-}
-
-void
-asgi_http1_split_target(const asgi_http1_t *http1, const char *head, asgi_slice_t *path,
-                        asgi_slice_t *query)
-{
-    asgi_slice_t target = {head + http1->target, http1->target_size};
-    const char *mark = memchr(target.data, '#', target.size);
-
-    if (mark != NULL)
-        target.size = (size_t)(mark - target.data);
-    mark = memchr(target.data, '?', target.size);
-    *query = (asgi_slice_t){NULL, 0};
-    if (mark != NULL) {
-        query->data = mark + 1;
-        query->size = target.size - (size_t)(mark + 1 - target.data);
-        target.size = (size_t)(mark - target.data);
-    }
-    /* Only the absolute form begins otherwise: judge_head() has seen to that. */
-    if (target.data[0] != '/' && target.data[0] != '*') {
-        size_t scheme = (target.data[4] | 0x20) == 's' ? 8 : 7;
-        const char *slash = memchr(target.data + scheme, '/', target.size - scheme);
-        *path = slash == NULL ? ASGI_SLICE("/")
-                              : (asgi_slice_t){slash, (size_t)(target.data + target.size - slash)};
-        return;
-    }
-    *path = target;
 }
 
 bool

@@ -30,17 +30,12 @@
 #include "base/err.h"
 #include "base/slice.h"
 #include "proto/headers.h"
+#include "proto/request.h"
 
 #include <llhttp.h>
 #include <stdint.h>
 
 #define ASGI_HTTP1_INLINE_FIELDS 24
-
-typedef struct {
-    uint32_t name, name_size;   /* offsets from the head's first byte */
-    uint32_t value, value_size; /* trimmed once the head is complete */
-    uint16_t id;                /* asgi_header_id_t, once the head is complete */
-} asgi_http1_field_t;
 
 typedef enum {
     ASGI_HTTP1_MORE,
@@ -67,19 +62,9 @@ typedef struct {
     uint32_t max_chunk_extra; /* chunk framing of a body beyond the size of its data */
     uint64_t max_body_bytes;
 
-    /* The head's result, valid from HEAD to TRAILERS (fields) or the next request's first byte. */
-    uint8_t method;  /* llhttp_method_t */
-    uint8_t minor;   /* HTTP/1.minor */
-    bool keep_alive; /* what the request allows */
-    bool expect_continue;
-    bool chunked;
-    bool upgrade; /* Connection: upgrade and an Upgrade header */
-    bool upgrade_websocket;
-    bool forwarded;          /* has a field by which a proxy may name its client */
-    uint64_t content_length; /* declared; 0 when chunked */
-    uint32_t target, target_size;
-    uint32_t field_count;
-    asgi_http1_field_t *fields; /* inline_fields, or owned when there are more */
+    /* The head's result, valid from HEAD to TRAILERS (fields) or the next request's first byte. Its
+     * fields are inline_fields, or owned when there are more. */
+    asgi_request_t request;
 
     /* Private. */
     uint8_t state;
@@ -93,7 +78,7 @@ typedef struct {
     uint64_t remaining; /* of the body or the chunk */
     uint64_t received;  /* body bytes so far */
     uint64_t framing;   /* bytes of chunk extensions, less the data that came with them */
-    asgi_http1_field_t inline_fields[ASGI_HTTP1_INLINE_FIELDS];
+    asgi_field_t inline_fields[ASGI_HTTP1_INLINE_FIELDS];
 } asgi_http1_t;
 
 /* Makes a parser for one connection. It must not move afterwards. */
@@ -103,11 +88,6 @@ void asgi_http1_dispose(asgi_http1_t *http1);
 /* See the table above. Returns event->kind. */
 asgi_http1_kind_t asgi_http1_next(asgi_http1_t *http1, const char *data, size_t size,
                                   asgi_http1_event_t *event);
-
-/* Splits the target of a head just parsed into path and query, both slices of head: absolute-form
- * loses scheme and authority, a fragment is dropped. */
-void asgi_http1_split_target(const asgi_http1_t *http1, const char *head, asgi_slice_t *path,
-                             asgi_slice_t *query);
 
 /* Whether a request has begun (a byte of its head was seen) and is not over. */
 bool asgi_http1_in_request(const asgi_http1_t *http1);

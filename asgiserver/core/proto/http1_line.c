@@ -5,6 +5,8 @@
  */
 #include "proto/http1_line.h"
 
+#include "proto/request.h"
+
 #include <llhttp.h>
 
 #define MAX_METHOD 32 /* bytes of a method nobody knows, before its end is no longer waited for */
@@ -111,18 +113,6 @@ asgi_http1_target_form(asgi_slice_t target, asgi_slice_t *authority)
     return ASGI_TARGET_ABSOLUTE;
 }
 
-/* Whether llhttp knows a method and we have it. */
-static bool
-have_method(asgi_slice_t method)
-{
-#define HAVE_METHOD(number, name, text)              \
-    if (asgi_slice_equal(method, ASGI_SLICE(#text))) \
-        return number != HTTP_CONNECT && number != HTTP_PRI;
-    HTTP_METHOD_MAP(HAVE_METHOD)
-#undef HAVE_METHOD
-    return false;
-}
-
 int
 asgi_http1_line_fault(const char *data, size_t size)
 {
@@ -157,5 +147,5 @@ asgi_http1_line_fault(const char *data, size_t size)
     }
     if (data[i - 5] != '1' || (data[i - 3] != '0' && data[i - 3] != '1'))
         return ASGI_ERR_VERSION;
-    return have_method(method) ? ASGI_ERR_SYNTAX : ASGI_ERR_METHOD;
+    return asgi_request_method(method) >= 0 ? ASGI_ERR_SYNTAX : ASGI_ERR_METHOD;
 }

@@ -6,6 +6,7 @@
 #include "proto/http1_out.h"
 
 #include "proto/headers.h"
+#include "proto/request.h"
 
 #include <stdio.h>
 
@@ -150,6 +151,8 @@ asgi_http1_out_start(asgi_http1_out_t *out, asgi_buf_t *buf, unsigned status)
     out->has_length = out->has_chunked = out->has_date = out->has_server = out->has_close = false;
     out->remaining = 0;
     out->status = (uint16_t)status;
+    if (out->minor == ASGI_MINOR_HTTP2)
+        return 0;
     if (status == 200)
         return asgi_buf_append(buf, "HTTP/1.1 200 OK\r\n", 17);
     if (asgi_buf_reserve(buf, 64) < 0)
@@ -261,6 +264,12 @@ asgi_http1_out_end(asgi_http1_out_t *out, asgi_buf_t *buf)
         p += digits + sizeof digits - first;
         memcpy(p, "\r\n", 2);
         p += 2;
+    }
+    if (out->minor == ASGI_MINOR_HTTP2) {
+        out->body = bodiless || out->head_request          ? ASGI_BODY_NONE
+                    : out->has_length && !out->has_chunked ? ASGI_BODY_LENGTH
+                                                           : ASGI_BODY_CLOSE;
+        return asgi_buf_append(buf, line, (size_t)(p - line));
     }
     if (bodiless || out->head_request) {
         out->body = ASGI_BODY_NONE;

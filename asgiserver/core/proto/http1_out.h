@@ -6,6 +6,9 @@
  * the connection's output buffer; on any error the caller truncates the buffer to where the head
  * began, so a refused header leaves nothing behind. The framing decision is taken from what the
  * fields said (asgi_http1_out_t) when the head ends.
+ *
+ * With ASGI_MINOR_HTTP2 for its minor version it is the lines that http2.c makes a head of: no status
+ * line, no framing but content-length, no empty line.
  */
 #ifndef ASGI_HTTP1_OUT_H
 #define ASGI_HTTP1_OUT_H
@@ -19,12 +22,12 @@ typedef enum {
     ASGI_BODY_NONE,   /* HEAD, 1xx, 204, 304: body bytes are dropped */
     ASGI_BODY_LENGTH, /* content-length: `remaining` bytes are due */
     ASGI_BODY_CHUNKED,
-    ASGI_BODY_CLOSE, /* HTTP/1.0 without a length: the end of the connection ends it */
+    ASGI_BODY_CLOSE, /* no length: the end of the connection (or the HTTP/2 stream) ends it */
 } asgi_body_kind_t;
 
 typedef struct {
     /* Set by the caller before start. */
-    uint8_t minor;         /* of the request's HTTP/1.x */
+    uint8_t minor;         /* of the request's HTTP/1.x, or ASGI_MINOR_HTTP2 */
     bool head_request;     /* HEAD: fields as for GET, no body */
     bool keep_alive;       /* wished; may be false afterwards */
     bool keep_alive_asked; /* the request asked for it by name (HTTP/1.0) */

@@ -41,8 +41,8 @@ note_text(record_t *record, const char *text)
 static void
 note_fields(record_t *record, const asgi_http1_t *http1, const char *base)
 {
-    for (uint32_t i = 0; i < http1->field_count; i++) {
-        const asgi_http1_field_t *field = &http1->fields[i];
+    for (uint32_t i = 0; i < http1->request.field_count; i++) {
+        const asgi_field_t *field = &http1->request.fields[i];
         note_text(record, " [");
         note(record, base + field->name, field->name_size);
         note_text(record, "=");
@@ -58,12 +58,14 @@ note_head(record_t *record, const asgi_http1_t *http1, const char *head)
     char line[64];
 
     note_text(record, "H ");
-    note_text(record, llhttp_method_name((llhttp_method_t)http1->method));
+    note_text(record, llhttp_method_name((llhttp_method_t)http1->request.method));
     note_text(record, " ");
-    note(record, head + http1->target, http1->target_size);
-    snprintf(line, sizeof line, " %d%s%s%s%s%s", http1->minor, http1->keep_alive ? "" : " close",
-             http1->chunked ? " chunked" : "", http1->expect_continue ? " expect" : "",
-             http1->upgrade ? " upgrade" : "", http1->upgrade_websocket ? " ws" : "");
+    note(record, head + http1->request.target, http1->request.target_size);
+    snprintf(line, sizeof line, " %d%s%s%s%s%s", http1->request.minor,
+             http1->request.keep_alive ? "" : " close", http1->request.chunked ? " chunked" : "",
+             http1->request.expect_continue ? " expect" : "",
+             http1->request.upgrade ? " upgrade" : "",
+             http1->request.upgrade_websocket ? " ws" : "");
     note_text(record, line);
     note_fields(record, http1, head);
 }
@@ -459,13 +461,13 @@ test_targets(void **state)
         {"*", "*", ""},           {"http://h/p?q", "/p", "q"}, {"HTTPS://h", "/", ""},
         {"http://h?q", "/", "q"}, {"//x", "//x", ""},          {"/?", "/", ""},
     };
-    asgi_http1_t http1;
+    asgi_request_t request;
     asgi_slice_t path, query;
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        http1.target = 0;
-        http1.target_size = (uint32_t)strlen(cases[i].target);
-        asgi_http1_split_target(&http1, cases[i].target, &path, &query);
+        request.target = 0;
+        request.target_size = (uint32_t)strlen(cases[i].target);
+        asgi_request_split_target(&request, cases[i].target, &path, &query);
         assert_int_equal(path.size, strlen(cases[i].path));
         assert_memory_equal(path.data, cases[i].path, path.size);
         assert_int_equal(query.size, strlen(cases[i].query));
