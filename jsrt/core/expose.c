@@ -579,10 +579,10 @@ free_exposure(jsrt_exposure_t *exposure)
     PyMem_Free(exposure);
 }
 
-/* Keeps it as the last one. Of those of the same name the first stays, for the sources behind it,
- * with the new value; the others go: their number is bounded. */
-static int
-keep(ContextObject *context, PyObject *name, PyObject *value)
+/* Of those of the same name the first stays, for the sources behind it, with the new value; the
+ * others go: their number is bounded. */
+int
+jsrt_expose_keep(ContextObject *context, PyObject *name, PyObject *value)
 {
     jsrt_exposure_t *added = PyMem_Malloc(sizeof(*added));
     if (added == NULL) {
@@ -636,7 +636,7 @@ jsrt_expose(ContextObject *context, PyObject *name, PyObject *value)
     }
     int code = set_global(engine, name, value);
     if (code == 0) {
-        code = keep(context, name, value);
+        code = jsrt_expose_keep(context, name, value);
         if (code == 0 && engine->exposed == context->exposed - 1) {
             engine->exposed = context->exposed;
         }

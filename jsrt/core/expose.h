@@ -31,6 +31,9 @@ EngineObject *jsrt_expose_calling(ContextObject *context);
 
 /* Sets a global and keeps it. Returns 0, or -1 with an exception. */
 int jsrt_expose(ContextObject *context, PyObject *name, PyObject *value);
+/* Keeps it as the last one: what is behind in the order of sources meets it. Returns 0, or -1 with
+ * an exception. */
+int jsrt_expose_keep(ContextObject *context, PyObject *name, PyObject *value);
 /* Sets what came before the next source that the engine runs. Inside. Returns 0, or -1. */
 int jsrt_expose_catch_up(ContextObject *context, EngineObject *engine);
 int jsrt_expose_traverse(ContextObject *context, visitproc visit, void *arg);

@@ -6,6 +6,7 @@
  */
 #include "context.h"
 
+#include "console.h"
 #include "dates.h"
 
 #include "dump.h"
@@ -70,6 +71,10 @@ static PyMethodDef module_methods[] = {
     {"dump_stacks_on", jsrt_dump_register, METH_VARARGS,
      PyDoc_STR("dump_stacks_on($module, signum, fd, /)\n--\n\n"
                "At this signal, write the JavaScript stacks of running calls to a descriptor.")},
+    {"_caller", jsrt_console_caller, METH_NOARGS,
+     PyDoc_STR(
+         "_caller($module, /)\n--\n\n"
+         "File, line and function of the JavaScript that calls Python here, for console.py.")},
     {"_start", start, METH_NOARGS,
      PyDoc_STR("_start($module, /)\n--\n\nStarts V8's threads now instead of at first use.")},
     {0},
