@@ -18,6 +18,7 @@ from ._jsrt import (
     JSPromise,
     dump_stacks_on,
     node_version,
+    proxy,
     statistics,
     v8_version,
 )
@@ -55,6 +56,7 @@ __all__ = [
     "Timeout",
     "dump_stacks_on",
     "node_version",
+    "proxy",
     "statistics",
     "v8_version",
 ]

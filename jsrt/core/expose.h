@@ -24,6 +24,28 @@ typedef struct jsrt_exposure {
 
 extern PyType_Spec jsrt_settler_spec;
 
+/* Around Python: the same thread may enter the engine meanwhile. */
+typedef struct {
+    jsrt_calling_t calling;
+    int open;
+} jsrt_opening_t;
+
+static inline void
+jsrt_expose_open(jsrt_opening_t *opening, EngineObject *engine)
+{
+    opening->calling = (jsrt_calling_t){engine, jsrt_calling};
+    opening->open = engine->open;
+    engine->open = 1;
+    jsrt_calling = &opening->calling;
+}
+
+static inline void
+jsrt_expose_shut(jsrt_opening_t *opening)
+{
+    jsrt_calling = opening->calling.outer;
+    opening->calling.engine->open = opening->open;
+}
+
 /* The isolate's on_call. */
 void jsrt_expose_on_call(jsv8_isolate_t *isolate, jsv8_frame_t *frame, void *object);
 /* The engine of context whose JavaScript called the Python that runs in this thread, or NULL. */

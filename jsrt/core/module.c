@@ -16,6 +16,7 @@
 #include "object.h"
 #include "stats.h"
 #include "to_js.h"
+#include "view.h"
 
 #ifndef JSRT_SHARE_DIR
 #define JSRT_SHARE_DIR NULL
@@ -195,6 +196,7 @@ module_exec(PyObject *module)
         || add_type(module, &jsrt_promise_spec, state->ObjectType, &state->PromiseType, 1) < 0
         || add_type(module, &jsrt_iterator_spec, NULL, &state->IteratorType, 0) < 0
         || add_type(module, &jsrt_settler_spec, NULL, &state->SettlerType, 0) < 0
+        || add_type(module, &jsrt_view_spec, NULL, &state->ViewType, 1) < 0
         || PyModule_AddStringConstant(module, "v8_version", jsv8_v8_version()) < 0
         || PyModule_AddStringConstant(module, "node_version", jsv8_node_version()) < 0) {
         return -1;
@@ -212,6 +214,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->PromiseType);
     Py_VISIT(state->IteratorType);
     Py_VISIT(state->SettlerType);
+    Py_VISIT(state->ViewType);
     Py_VISIT(state->tasks);
     Py_VISIT(state->ensure_future);
     Py_VISIT(state->EngineType);
@@ -239,6 +242,7 @@ module_clear(PyObject *module)
     Py_CLEAR(state->PromiseType);
     Py_CLEAR(state->IteratorType);
     Py_CLEAR(state->SettlerType);
+    Py_CLEAR(state->ViewType);
     Py_CLEAR(state->tasks);
     Py_CLEAR(state->ensure_future);
     Py_CLEAR(state->EngineType);

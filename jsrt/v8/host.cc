@@ -2,8 +2,8 @@
  *
  * host.cc: JavaScript calls the host, and what of the host's lives inside of V8.
  *
- * A Hosted ties one object of the host's to one of JavaScript's: the function that calls it, or
- * the error that carries it. V8 says when JavaScript's object is gone (a weak handle); the host's
+ * A Hosted ties one object of the host's to one of JavaScript's: the function that calls it, the
+ * view that shows it, or the error that carries it. V8 says when JavaScript's object is gone (a weak handle); the host's
  * is then put on the list of dropped ones, for the host to fetch when it may run code of its own.
  *
  * Invariants
@@ -22,33 +22,29 @@
 #include "context.hh"
 #include "limit.hh"
 #include "promise.hh"
+#include "view.hh"
 
 namespace jsv8
 {
-
-struct Hosted {
-    jsv8_isolate *iso;
-    void *object; /* the host's, owned */
-    jsv8_host_kind_t kind;
-    bool once; /* of an error of JavaScript's own: until it arrives */
-    v8::Global<v8::Object> weak;
-    Hosted *next, *previous;
-};
-
-struct Host {
-    v8::Global<v8::Private> key;  /* of functions and errors: External of the Hosted */
-    v8::Global<v8::Object> ended; /* what call(0) of an iterator returns at the end */
-    Hosted *live = nullptr, *dropped = nullptr; /* [any, under registry] */
-};
 
 namespace
 {
 
 std::atomic<size_t> live_hosted{0};
 
-constexpr char kIteratorSource[] = R"js(((ended, iterator) => {
+constexpr char kIteratorSource[] = R"js(((ended, iterator, asyncIterator) => {
   "use strict";
-  return (call) => ({
+  return (call, async) => async ? {
+    async next() {
+      const value = await call(0);
+      return value === ended ? {value: undefined, done: true} : {value, done: false};
+    },
+    async return(value) {
+      await call(1);
+      return {value, done: true};
+    },
+    [asyncIterator]() { return this },
+  } : {
     next() {
       const value = call(0);
       return value === ended ? {value: undefined, done: true} : {value, done: false};
@@ -58,11 +54,13 @@ constexpr char kIteratorSource[] = R"js(((ended, iterator) => {
       return {value, done: true};
     },
     [iterator]() { return this },
-  });
+  };
 }))js";
 
+}   // namespace
+
 bool
-prepare(jsv8_isolate *iso, v8::Local<v8::Context> context)
+prepare_host(jsv8_isolate *iso, v8::Local<v8::Context> context)
 {
     v8::Isolate *v8 = iso->v8;
     if (iso->host == nullptr) {
@@ -77,14 +75,19 @@ prepare(jsv8_isolate *iso, v8::Local<v8::Context> context)
         return true;
     }
     v8::Global<v8::Function> make;
-    v8::Local<v8::Value> args[] = {strong(iso->host->ended), v8::Symbol::GetIterator(v8)}, made;
+    v8::Local<v8::Value> args[] = {strong(iso->host->ended), v8::Symbol::GetIterator(v8),
+                                   v8::Symbol::GetAsyncIterator(v8)},
+                         made;
     if (!own_function(iso, context, kIteratorSource, &make)
-        || !strong(make)->Call(context, v8::Undefined(v8), 2, args).ToLocal(&made)) {
+        || !strong(make)->Call(context, v8::Undefined(v8), 3, args).ToLocal(&made)) {
         return false;
     }
     iso->make_iterator.Reset(v8, made.As<v8::Function>());
     return true;
 }
+
+namespace
+{
 
 /* Under the registry lock. */
 void
@@ -106,6 +109,7 @@ retire(Hosted *hosted)
 {
     jsv8_isolate *iso = hosted->iso;
     hosted->weak.Reset();
+    forget_view(hosted);
     Registry guard;
     unlink_hosted(iso->host, hosted);
     hosted->next = iso->host->dropped;
@@ -121,6 +125,8 @@ on_gone(const v8::WeakCallbackInfo<Hosted> &info)
 {
     retire(info.GetParameter());
 }
+
+}   // namespace
 
 void
 tie(jsv8_isolate *iso, Hosted *hosted, v8::Local<v8::Object> object)
@@ -144,17 +150,29 @@ mark(jsv8_isolate *iso, v8::Local<v8::Context> context, v8::Local<v8::Object> ob
         .FromMaybe(false);
 }
 
-/* What object is tied to, or NULL. Runs no JavaScript. */
 Hosted *
 hosted_of(jsv8_isolate *iso, v8::Local<v8::Context> context, v8::Local<v8::Object> object)
 {
     v8::Local<v8::Value> found;
-    if (object->IsProxy() || !object->GetPrivate(context, strong(iso->host->key)).ToLocal(&found)
+    if (object->IsProxy()) {
+        /* The only Proxies that stand for something are views, and their targets are in nobody
+         * else's hands. */
+        v8::Local<v8::Value> target = object.As<v8::Proxy>()->GetTarget();
+        if (!target->IsObject() || target->IsProxy()) {
+            return nullptr;
+        }
+        Hosted *hosted = hosted_of(iso, context, target.As<v8::Object>());
+        return hosted != nullptr && hosted->kind >= JSV8_HOST_OBJECT ? hosted : nullptr;
+    }
+    if (!object->GetPrivate(context, strong(iso->host->key)).ToLocal(&found)
         || !found->IsExternal()) {
         return nullptr;
     }
     return static_cast<Hosted *>(found.As<v8::External>()->Value());
 }
+
+namespace
+{
 
 /* The buffers of calls, put aside where a conversion is writing them. */
 class Aside
@@ -202,23 +220,20 @@ struct jsv8_frame {
     jsv8_isolate *iso;
     jsv8::Entry &entry;
     const jsv8::Hosted *hosted;
+    int first; /* of the arguments, the host's first */
 };
 
 namespace jsv8
 {
 
-namespace
-{
-
 void
-on_native_call(const v8::FunctionCallbackInfo<v8::Value> &info)
+call_host(const v8::FunctionCallbackInfo<v8::Value> &info, const Hosted *hosted, int first)
 {
-    auto *hosted = static_cast<Hosted *>(info.Data().As<v8::External>()->Value());
     jsv8_isolate *iso = hosted->iso;
     Entry entry(iso);
     if (!entry.stopped()) {
         Aside aside(iso);
-        jsv8_frame frame{info, iso, entry, hosted};
+        jsv8_frame frame{info, iso, entry, hosted, first};
         iso->on_call(iso, &frame, hosted->object);
     }
     if (entry.stopped()) {
@@ -229,6 +244,15 @@ on_native_call(const v8::FunctionCallbackInfo<v8::Value> &info)
             ->Call(entry.context(), v8::Undefined(iso->v8), 0, nullptr)
             .IsEmpty();
     }
+}
+
+namespace
+{
+
+void
+on_native_call(const v8::FunctionCallbackInfo<v8::Value> &info)
+{
+    call_host(info, static_cast<Hosted *>(info.Data().As<v8::External>()->Value()), 0);
 }
 
 void
@@ -243,7 +267,7 @@ void
 tie_error(jsv8_isolate *iso, v8::Local<v8::Context> context, v8::Local<v8::Object> error,
           jsv8_thrown_t *thrown)
 {
-    if (thrown->object == nullptr || iso->on_call == nullptr || !prepare(iso, context)
+    if (thrown->object == nullptr || iso->on_call == nullptr || !prepare_host(iso, context)
         || error->IsProxy()) {
         return;
     }
@@ -296,6 +320,13 @@ make_error(jsv8_isolate *iso, Entry &entry, jsv8_thrown_t *thrown)
     return made;
 }
 
+jsv8_status_t
+no_function(Entry &entry, jsv8_error_t *error)
+{
+    return entry.stopped() ? fail(error, entry.stop_status(), "")
+                           : fail(error, JSV8_NO_MEMORY, "V8 could not make a function");
+}
+
 }   // namespace
 
 jsv8_status_t
@@ -308,10 +339,13 @@ make_callback(jsv8_isolate *iso, Entry &entry, jsv8_callback_t *callback, v8::Lo
     if (iso->on_call == nullptr) {
         return fail(error, JSV8_CONVERSION, "the host takes no calls");
     }
+    if (callback->kind >= JSV8_HOST_OBJECT) {
+        return make_view(iso, context, callback, out) ? JSV8_OK : no_function(entry, error);
+    }
     v8::Local<v8::Function> function;
     v8::Local<v8::String> name;
     Hosted *hosted = nullptr;
-    bool ok = !callback->taken && prepare(iso, context)
+    bool ok = !callback->taken && prepare_host(iso, context)
               && (hosted = new (std::nothrow)
                       Hosted{iso, callback->object, callback->kind, false, {}, nullptr, nullptr})
                      != nullptr
@@ -320,17 +354,17 @@ make_callback(jsv8_isolate *iso, Entry &entry, jsv8_callback_t *callback, v8::Lo
                      .ToLocal(&function)
               && mark(iso, context, function, hosted);
     *out = function;
-    if (ok && callback->kind == JSV8_HOST_ITERATOR) {
-        v8::Local<v8::Value> args[] = {function};
-        ok = strong(iso->make_iterator)->Call(context, v8::Undefined(v8), 1, args).ToLocal(out);
+    if (ok && callback->kind != JSV8_HOST_FUNCTION) {
+        v8::Local<v8::Value> args[] = {
+            function, v8::Boolean::New(v8, callback->kind == JSV8_HOST_ASYNC_ITERATOR)};
+        ok = strong(iso->make_iterator)->Call(context, v8::Undefined(v8), 2, args).ToLocal(out);
     } else if (ok && callback->name[0] != '\0'
                && v8::String::NewFromUtf8(v8, callback->name).ToLocal(&name)) {
         function->SetName(name);
     }
     if (!ok) {
         delete hosted;
-        return entry.stopped() ? fail(error, entry.stop_status(), "")
-                               : fail(error, JSV8_NO_MEMORY, "V8 could not make a function");
+        return no_function(entry, error);
     }
     tie(iso, hosted, function);
     callback->taken = 1;
@@ -396,13 +430,13 @@ using namespace jsv8;
 size_t
 jsv8_frame_count(const jsv8_frame_t *frame)
 {
-    return static_cast<size_t>(frame->info.Length());
+    return static_cast<size_t>(frame->info.Length() - frame->first);
 }
 
-int
-jsv8_frame_is_iterator(const jsv8_frame_t *frame)
+jsv8_host_kind_t
+jsv8_frame_kind(const jsv8_frame_t *frame)
 {
-    return frame->hosted->kind == JSV8_HOST_ITERATOR;
+    return frame->hosted->kind;
 }
 
 jsv8_status_t
@@ -410,8 +444,8 @@ jsv8_frame_argument(jsv8_frame_t *frame, size_t index, jsv8_value_t *result, jsv
 {
     result->tag = JSV8_UNDEFINED;
     clear_error(error);
-    return from_v8(frame->iso, frame->entry, frame->info[static_cast<int>(index)], JSV8_RAW, result,
-                   error);
+    return from_v8(frame->iso, frame->entry, frame->info[frame->first + static_cast<int>(index)],
+                   JSV8_RAW, result, error);
 }
 
 jsv8_status_t
@@ -474,7 +508,10 @@ jsv8_settle(jsv8_ref_t *resolver, const jsv8_value_t *value, jsv8_thrown_t *thro
     }
     {
         v8::TryCatch swallow(iso->v8);
-        if (value != nullptr) {
+        if (value == nullptr && thrown == nullptr) {
+            out = strong(iso->host->ended);
+        }
+        if (!out.IsEmpty()) {
             (void)promise->Resolve(entry.context(), out).IsNothing();
         } else {
             (void)promise->Reject(entry.context(), make_error(iso, entry, thrown)).IsNothing();
