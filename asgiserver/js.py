@@ -51,7 +51,11 @@ def make_context(config: Config) -> Any:
     jsrt = find_jsrt(config)
     if jsrt is None:
         return None
-    options: dict[str, Any] = {"profile": config.js_profile, "pool": os.cpu_count() or 1}
+    options: dict[str, Any] = {
+        "profile": config.js_profile,
+        "pool": os.cpu_count() or 1,
+        "console": "asgiserver.js",
+    }
     if config.js_heap_limit is not None:
         options["heap_limit"] = config.js_heap_limit
     if config.js_timeout is not None:

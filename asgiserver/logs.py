@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Logging as uvicorn's users know it: the same lines, colours and dictConfig shape.
 
-Three loggers: ``asgiserver`` (the parent), ``asgiserver.error`` (everything the server itself has
-to say, errors or not) and ``asgiserver.access`` (one line per answered request).
+Four loggers: ``asgiserver`` (the parent), ``asgiserver.error`` (everything the server itself has
+to say, errors or not), ``asgiserver.access`` (one line per answered request) and ``asgiserver.js``
+(what scripts tell their ``console``).
 """
 
 from __future__ import annotations
@@ -368,7 +369,7 @@ def configure(
 
     if log_level is not None:
         level = level_number(log_level)
-        for name in ("asgiserver.error", "asgiserver.access", "asgiserver.asgi"):
+        for name in ("asgiserver.error", "asgiserver.access", "asgiserver.asgi", "asgiserver.js"):
             logging.getLogger(name).setLevel(level)
     if not access_log:
         access = logging.getLogger("asgiserver.access")

@@ -18,6 +18,7 @@ from ._jsrt import (
     JSPromise,
     dump_stacks_on,
     node_version,
+    proxy,
     statistics,
     v8_version,
 )
@@ -32,6 +33,7 @@ from .errors import (
     PendingPromiseError,
     Timeout,
 )
+from .snapshot import Snapshot, snapshot
 from .tenants import Tenants
 
 Function = JSFunction
@@ -51,10 +53,13 @@ __all__ = [
     "JSPromise",
     "JSSyntaxError",
     "PendingPromiseError",
+    "Snapshot",
     "Tenants",
     "Timeout",
     "dump_stacks_on",
     "node_version",
+    "proxy",
+    "snapshot",
     "statistics",
     "v8_version",
 ]

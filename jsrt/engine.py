@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Literal
 
 from ._jsrt import Context
+from .console import Console
 
 __all__ = ["JSEngine"]
 
@@ -29,6 +30,7 @@ class JSEngine:
         profile: as in `Context`.
         heap_limit: MB of heap for each isolate.
         timeout: seconds for one call.
+        console: as in `Context`.
         wait: seconds a call waits for a free isolate; None: as long as it takes.
 
     Raises:
@@ -46,6 +48,7 @@ class JSEngine:
         profile: Literal["bare", "web", "node"] = "web",
         heap_limit: float | None = None,
         timeout: float | None = None,
+        console: Console | None = None,
         wait: float | None = None,
     ) -> None:
         workers = workers if workers is not None else os.cpu_count() or 1
@@ -57,6 +60,7 @@ class JSEngine:
             heap_limit=heap_limit,
             timeout=timeout,
             code=code,
+            console=console,
             pool=workers,
             _homeless=True,
             _patience=wait or 0.0,

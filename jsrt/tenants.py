@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Literal
 
 from ._jsrt import Context
+from .console import Console, Writer
 from .errors import ContextClosed, HeapLimit, Timeout
 
 __all__ = ["Tenants"]
@@ -74,6 +75,8 @@ class Tenants:
         heap_limit: MB of heap for one isolate. None: its share of max_memory and a reserve for
             realms; a sixteenth of max_memory (16 MB at least) for isolates.
         timeout: seconds for one call, and for running the script. None: no limit.
+        console: where the scripts' console writes, as in `Context`; records have ``tenant`` in
+            addition.
 
     Raises:
         ValueError: an argument is out of range.
@@ -89,6 +92,7 @@ class Tenants:
         max_isolates: int = 1,
         heap_limit: float | None = None,
         timeout: float | None = 1.0,
+        console: Console | None = None,
     ) -> None:
         if isolation not in ("realm", "isolate"):
             raise ValueError(f"isolation must be 'realm' or 'isolate', not {isolation!r}")
@@ -103,6 +107,7 @@ class Tenants:
         self._max_tenants = max_tenants
         self._max_memory = max_memory
         self._timeout = timeout
+        self._console = Writer(console) if console is not None else None
         self._lock = threading.Lock()
         self._live: OrderedDict[Hashable, Tenant] = OrderedDict()
         self._hosts: list[Host] = []
@@ -261,13 +266,19 @@ class Tenants:
         return entry
 
     def _new_context(self, tenant: Hashable) -> tuple[Context, Host | None]:
+        console = None
+        if self._console is not None:
+            console = Writer(self._console, {"tenant": tenant})
         if self._isolation == "realm":
             host = self._hosts[hash(tenant) % len(self._hosts)]
-            return host.context.realm(), host
-        return (
-            Context(profile=self._profile, heap_limit=self._heap_limit, timeout=self._timeout),
-            None,
+            return host.context.realm(console=console), host
+        context = Context(
+            profile=self._profile,
+            heap_limit=self._heap_limit,
+            timeout=self._timeout,
+            console=console,
         )
+        return context, None
 
     def _leave(self, tenant: Hashable, entry: Tenant) -> None:
         counted: Host | Tenant = entry.host or entry

@@ -11,6 +11,7 @@
 #include <structmember.h>
 
 #include "bridge.h"
+#include "console.h"
 #include "error.h"
 #include "expose.h"
 #include "fixed.h"
@@ -20,6 +21,7 @@
 #include "parse.h"
 #include "promise.h"
 #include "realm.h"
+#include "snapshot.h"
 #include "tools.h"
 
 /* ---- Entering --------------------------------------------------------------------------------- */
@@ -516,27 +518,8 @@ context_exit(ContextObject *context, PyObject *args)
 static PyObject *
 context_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
 {
-    static char *names[] = {"profile", "heap_limit", "timeout",   "code",      "pool",
-                            "seed",    "now",        "_homeless", "_patience", NULL};
-    PyObject *seed = Py_None, *now = Py_None;
-    int homeless = 0;
-    double patience = 0;
-    const char *profile_name = "web";
-    PyObject *heap_limit_object = Py_None, *timeout_object = Py_None, *code = Py_None;
-    Py_ssize_t pool = 0;
-    jsv8_profile_t profile;
-    size_t heap_limit;
-    double timeout;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|$sOOOnOOpd:Context", names, &profile_name,
-                                     &heap_limit_object, &timeout_object, &code, &pool, &seed, &now,
-                                     &homeless, &patience)
-        || jsrt_parse_profile(profile_name, &profile) < 0
-        || jsrt_parse_heap_limit(heap_limit_object, profile, &heap_limit) < 0
-        || jsrt_parse_timeout(timeout_object, &timeout) < 0) {
-        return NULL;
-    }
-    if (pool < homeless || pool > JSRT_POOL_LARGEST || patience < 0) {
-        PyErr_Format(PyExc_ValueError, "pool must be 0 to %d", JSRT_POOL_LARGEST);
+    jsrt_options_t options;
+    if (jsrt_parse_options(args, keywords, &options) < 0) {
         return NULL;
     }
     PyObject *module = PyType_GetModuleByDef(type, &jsrt_module);
@@ -551,20 +534,22 @@ context_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
     Py_INCREF(module);
     context->state->context_count++;
     context->home_thread = pthread_self();
-    context->timeout = timeout;
-    context->home =
-        jsrt_engine_new(context->state, profile, heap_limit, timeout, profile != JSV8_PROFILE_BARE);
+    context->timeout = options.timeout;
+    context->home = jsrt_engine_new(context->state, options.profile, options.heap_limit,
+                                    options.timeout, options.profile != JSV8_PROFILE_BARE);
     if (context->home != NULL) {
         context->home->context = context;
     }
-    context->homeless = homeless;
-    if (context->home == NULL || jsrt_pool_init(&context->pool, pool) < 0) {
+    context->homeless = options.homeless;
+    if (context->home == NULL || jsrt_snapshot_take(context->home, options.snapshot) < 0
+        || jsrt_pool_init(&context->pool, options.pool) < 0) {
         goto fail;
     }
-    context->pool.patience = patience;
-    context->fixed = jsrt_fixed_source(seed, now);
+    context->pool.patience = options.patience;
+    context->fixed = jsrt_fixed_source(options.seed, options.now);
     if (PyErr_Occurred() || jsrt_context_fix(context, context->fixed) < 0
-        || (code != Py_None && compile(context, code, NULL) < 0)) {
+        || jsrt_console_attach(context, options.console) < 0
+        || (options.code != Py_None && compile(context, options.code, NULL) < 0)) {
         goto fail;
     }
     return (PyObject *)context;
@@ -580,6 +565,7 @@ context_traverse(ContextObject *context, visitproc visit, void *arg)
     Py_VISIT(context->state->module);
     Py_VISIT(context->home);
     Py_VISIT(context->parent);
+    Py_VISIT(context->console);
     int code = jsrt_expose_traverse(context, visit, arg);
     if (code != 0) {
         return code;
@@ -598,6 +584,7 @@ context_clear(ContextObject *context)
     }
     jsrt_pool_close(&context->pool);
     jsrt_expose_clear(context);
+    Py_CLEAR(context->console);
     return 0;
 }
 
@@ -684,13 +671,16 @@ get_timeout(ContextObject *context, void *unused)
 PyDoc_STRVAR(
     context_doc,
     "Context(*, profile='web', heap_limit=None, timeout=None, code=None, pool=0, seed=None,\n"
-    "        now=None)\n--\n\n"
+    "        now=None, console=None, snapshot=None)\n--\n\n"
     "A JavaScript global scope. V8 boots at its first use.\n\n"
     "profile: 'bare' is ECMAScript alone; 'web' adds URL, fetch, WebCrypto, timers, streams and\n"
     "the like, Node's own; 'node' adds require, process and Buffer.\n"
     "heap_limit: MB of JavaScript heap. timeout: seconds a call may run. code: compiled at once.\n"
     "pool: how many more engines may boot for calls from threads other than this one.\n"
-    "seed: an int that Math.random follows. now: the time, in seconds, at which the clock stands.");
+    "seed: an int that Math.random follows. now: the time, in seconds, at which the clock stands.\n"
+    "console: a logger, its name or a LoggerAdapter, which gets what console.log and the like "
+    "say.\n"
+    "snapshot: a jsrt.Snapshot that a bare context starts from.");
 
 #define METHOD(name, flags, function, doc)                                 \
     {                                                                      \
@@ -734,9 +724,10 @@ static PyMethodDef context_methods[] = {
            "function($self, name, /)\n--\n\n"
            "The function of that name, held for calling."),
     METHOD("realm", METH_FASTCALL | METH_KEYWORDS, jsrt_realm_new,
-           "realm($self, /, *, timeout=None)\n--\n\n"
+           "realm($self, /, *, timeout=None, console=None)\n--\n\n"
            "A further context in the isolate of this one: a global scope of its own in a tenth of\n"
-           "the time and memory. It ends with this one. timeout: this one's, if not given."),
+           "the time and memory. It ends with this one. timeout, console: this one's, if not\n"
+           "given."),
     METHOD("heap_statistics", METH_NOARGS, jsrt_tools_heap_statistics,
            "heap_statistics($self, /)\n--\n\nSizes of V8's heap, in bytes."),
     METHOD("_v8_statistics", METH_NOARGS, jsrt_tools_v8_statistics,

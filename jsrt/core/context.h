@@ -32,7 +32,9 @@ typedef struct jsrt_context {
     int closed;                  /* a realm that was closed */
 
     PyObject *fixed; /* owned or NULL: fixed.c: the first source of this scope and its realms */
-    int homeless;    /* every thread's calls run in engines of the pool (jsrt.JSEngine) */
+    PyObject
+        *console; /* owned or NULL: console.c: who writes what console says; of its realms too */
+    int homeless; /* every thread's calls run in engines of the pool (jsrt.JSEngine) */
 
     pthread_t home_thread;
     jsrt_source_t *sources; /* owned */

@@ -17,6 +17,7 @@
 #include "object.h"
 #include "realm.h"
 #include "to_js.h"
+#include "view.h"
 
 enum { ARGUMENTS_INLINE = 8 };
 
@@ -149,6 +150,7 @@ typedef struct {
     ContextObject *context; /* owned */
     EngineObject *engine;   /* owned */
     jsv8_ref_t *resolver;   /* owned */
+    int iterating;          /* StopAsyncIteration is the end of an iteration */
 } SettlerObject;
 
 /* Rejects the promise with the exception that is set. Inside, or not if entering failed. */
@@ -200,8 +202,10 @@ settle(SettlerObject *settler, PyObject *task)
     }
     jsv8_status_t status = JSV8_OK;
     if (jsv8_ref_isolate(settler->resolver) != NULL) {
-        if (failure == NULL) {
-            status = jsv8_settle(settler->resolver, &value, NULL, &error);
+        int ended = settler->iterating && failure != NULL
+                    && PyErr_GivenExceptionMatches(failure, PyExc_StopAsyncIteration);
+        if (failure == NULL || ended) {
+            status = jsv8_settle(settler->resolver, ended ? NULL : &value, NULL, &error);
             jsrt_watch_regain(&engine->watch);
             if (status == JSV8_CONVERSION || status == JSV8_NO_MEMORY) {
                 jsrt_error_raise(state, status, &error);
@@ -294,7 +298,7 @@ close_coroutine(PyObject *awaitable)
 
 /* Returns a promise for the awaitable to JavaScript. Returns 0, or -1 with an exception. */
 static int
-return_promise(EngineObject *engine, jsv8_frame_t *frame, PyObject *awaitable)
+return_promise(EngineObject *engine, jsv8_frame_t *frame, PyObject *awaitable, int iterating)
 {
     jsrt_state_t *state = engine->state;
     PyObject *loop = jsrt_bridge_running_loop(state), *task = NULL;
@@ -320,6 +324,7 @@ return_promise(EngineObject *engine, jsv8_frame_t *frame, PyObject *awaitable)
     settler->context = (ContextObject *)Py_NewRef(jsrt_engine_context(engine));
     settler->engine = (EngineObject *)Py_NewRef(engine);
     settler->resolver = NULL;
+    settler->iterating = iterating;
     PyObject_GC_Track(settler);
     task = ensure_future(state, awaitable, loop);
     if (task == NULL || PySet_Add(state->tasks, task) < 0) {
@@ -348,28 +353,6 @@ is_awaitable(jsrt_state_t *state, PyObject *object)
 {
     PyAsyncMethods *async = Py_TYPE(object)->tp_as_async;
     return async != NULL && async->am_await != NULL && !jsrt_object_check(state, object);
-}
-
-/* Around Python: the same thread may enter the engine meanwhile. */
-typedef struct {
-    jsrt_calling_t calling;
-    int open;
-} opening_t;
-
-static void
-open_engine(opening_t *opening, EngineObject *engine)
-{
-    opening->calling = (jsrt_calling_t){engine, jsrt_calling};
-    opening->open = engine->open;
-    engine->open = 1;
-    jsrt_calling = &opening->calling;
-}
-
-static void
-shut_engine(opening_t *opening)
-{
-    jsrt_calling = opening->calling.outer;
-    opening->calling.engine->open = opening->open;
 }
 
 static int
@@ -417,17 +400,17 @@ call_function(EngineObject *engine, jsv8_frame_t *frame, PyObject *callable)
         }
         converted++;
     }
-    opening_t opening;
-    open_engine(&opening, engine);
+    jsrt_opening_t opening;
+    jsrt_expose_open(&opening, engine);
     if (!Py_EnterRecursiveCall(" in a call from JavaScript")) {
         /* objects[0] is the callee's to use. */
         result = PyObject_Vectorcall(callable, objects + 1, count | PY_VECTORCALL_ARGUMENTS_OFFSET,
                                      NULL);
         Py_LeaveRecursiveCall();
     }
-    shut_engine(&opening);
+    jsrt_expose_shut(&opening);
     if (result != NULL) {
-        code = is_awaitable(engine->state, result) ? return_promise(engine, frame, result)
+        code = is_awaitable(engine->state, result) ? return_promise(engine, frame, result, 0)
                                                    : return_value(engine, frame, result);
     }
 done:
@@ -441,11 +424,11 @@ done:
     return code;
 }
 
-/* generator.close(), where there is such a method. Returns: new, or NULL. */
+/* generator.close(), or aclose(), where there is such a method. Returns: new, or NULL. */
 static PyObject *
-close_iterator(PyObject *iterator)
+close_iterator(PyObject *iterator, const char *name)
 {
-    PyObject *close = PyObject_GetAttrString(iterator, "close");
+    PyObject *close = PyObject_GetAttrString(iterator, name);
     if (close == NULL) {
         PyErr_Clear();
         Py_RETURN_NONE;
@@ -458,6 +441,7 @@ close_iterator(PyObject *iterator)
 static int
 call_iterator(EngineObject *engine, jsv8_frame_t *frame, PyObject *iterator)
 {
+    int async = jsv8_frame_kind(frame) == JSV8_HOST_ASYNC_ITERATOR;
     jsv8_value_t wanted;
     jsv8_error_t error;
     if (jsv8_frame_argument(frame, 0, &wanted, &error) != JSV8_OK || wanted.tag != JSV8_INT) {
@@ -465,20 +449,27 @@ call_iterator(EngineObject *engine, jsv8_frame_t *frame, PyObject *iterator)
         return -1;
     }
     int closing = wanted.u.integer == 1;
-    opening_t opening;
-    open_engine(&opening, engine);
-    PyObject *result =
-        closing ? close_iterator(iterator) : (*Py_TYPE(iterator)->tp_iternext)(iterator);
-    shut_engine(&opening);
+    jsrt_opening_t opening;
+    jsrt_expose_open(&opening, engine);
+    PyObject *result = closing ? close_iterator(iterator, async ? "aclose" : "close")
+                       : async ? Py_TYPE(iterator)->tp_as_async->am_anext(iterator)
+                               : Py_TYPE(iterator)->tp_iternext(iterator);
+    jsrt_expose_shut(&opening);
     if (result == NULL && !closing
-        && (!PyErr_Occurred() || PyErr_ExceptionMatches(PyExc_StopIteration))) {
+        && (!PyErr_Occurred()
+            || PyErr_ExceptionMatches(async ? PyExc_StopAsyncIteration : PyExc_StopIteration))) {
         PyErr_Clear();
         return jsv8_frame_return(frame, NULL, &error) == JSV8_OK ? 0 : -1;
     }
     if (result == NULL) {
         return -1;
     }
-    int code = closing ? 0 : return_value(engine, frame, result);
+    int code;
+    if (async && result != Py_None) {
+        code = return_promise(engine, frame, result, 1);
+    } else {
+        code = closing ? 0 : return_value(engine, frame, result);
+    }
     Py_DECREF(result);
     return code;
 }
@@ -516,8 +507,10 @@ jsrt_expose_on_call(jsv8_isolate_t *isolate, jsv8_frame_t *frame, void *object)
     jsrt_inside++;
     PyErr_Fetch(&type, &value, &traceback);
     lock_early(isolate);
-    int code = jsv8_frame_is_iterator(frame) ? call_iterator(engine, frame, callee)
-                                             : call_function(engine, frame, callee);
+    jsv8_host_kind_t kind = jsv8_frame_kind(frame);
+    int code = kind == JSV8_HOST_FUNCTION ? call_function(engine, frame, callee)
+               : kind < JSV8_HOST_OBJECT  ? call_iterator(engine, frame, callee)
+                                          : jsrt_view_call(engine, frame, callee);
     if (code < 0) {
         throw_set(engine, isolate, frame);
     }
@@ -579,10 +572,10 @@ free_exposure(jsrt_exposure_t *exposure)
     PyMem_Free(exposure);
 }
 
-/* Keeps it as the last one. Of those of the same name the first stays, for the sources behind it,
- * with the new value; the others go: their number is bounded. */
-static int
-keep(ContextObject *context, PyObject *name, PyObject *value)
+/* Of those of the same name the first stays, for the sources behind it, with the new value; the
+ * others go: their number is bounded. */
+int
+jsrt_expose_keep(ContextObject *context, PyObject *name, PyObject *value)
 {
     jsrt_exposure_t *added = PyMem_Malloc(sizeof(*added));
     if (added == NULL) {
@@ -636,7 +629,7 @@ jsrt_expose(ContextObject *context, PyObject *name, PyObject *value)
     }
     int code = set_global(engine, name, value);
     if (code == 0) {
-        code = keep(context, name, value);
+        code = jsrt_expose_keep(context, name, value);
         if (code == 0 && engine->exposed == context->exposed - 1) {
             engine->exposed = context->exposed;
         }

@@ -6,6 +6,7 @@
  */
 #include "context.h"
 
+#include "console.h"
 #include "dates.h"
 
 #include "dump.h"
@@ -13,8 +14,10 @@
 #include "expose.h"
 #include "function.h"
 #include "object.h"
+#include "snapshot.h"
 #include "stats.h"
 #include "to_js.h"
+#include "view.h"
 
 #ifndef JSRT_SHARE_DIR
 #define JSRT_SHARE_DIR NULL
@@ -70,6 +73,13 @@ static PyMethodDef module_methods[] = {
     {"dump_stacks_on", jsrt_dump_register, METH_VARARGS,
      PyDoc_STR("dump_stacks_on($module, signum, fd, /)\n--\n\n"
                "At this signal, write the JavaScript stacks of running calls to a descriptor.")},
+    {"_caller", jsrt_console_caller, METH_NOARGS,
+     PyDoc_STR(
+         "_caller($module, /)\n--\n\n"
+         "File, line and function of the JavaScript that calls Python here, for console.py.")},
+    {"_make_snapshot", jsrt_snapshot_make, METH_VARARGS,
+     PyDoc_STR("_make_snapshot($module, code, filename, /)\n--\n\n"
+               "A start-up blob of what code leaves, for snapshot.py.")},
     {"_start", start, METH_NOARGS,
      PyDoc_STR("_start($module, /)\n--\n\nStarts V8's threads now instead of at first use.")},
     {0},
@@ -190,6 +200,7 @@ module_exec(PyObject *module)
         || add_type(module, &jsrt_promise_spec, state->ObjectType, &state->PromiseType, 1) < 0
         || add_type(module, &jsrt_iterator_spec, NULL, &state->IteratorType, 0) < 0
         || add_type(module, &jsrt_settler_spec, NULL, &state->SettlerType, 0) < 0
+        || add_type(module, &jsrt_view_spec, NULL, &state->ViewType, 1) < 0
         || PyModule_AddStringConstant(module, "v8_version", jsv8_v8_version()) < 0
         || PyModule_AddStringConstant(module, "node_version", jsv8_node_version()) < 0) {
         return -1;
@@ -207,6 +218,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->PromiseType);
     Py_VISIT(state->IteratorType);
     Py_VISIT(state->SettlerType);
+    Py_VISIT(state->ViewType);
     Py_VISIT(state->tasks);
     Py_VISIT(state->ensure_future);
     Py_VISIT(state->EngineType);
@@ -234,6 +246,7 @@ module_clear(PyObject *module)
     Py_CLEAR(state->PromiseType);
     Py_CLEAR(state->IteratorType);
     Py_CLEAR(state->SettlerType);
+    Py_CLEAR(state->ViewType);
     Py_CLEAR(state->tasks);
     Py_CLEAR(state->ensure_future);
     Py_CLEAR(state->EngineType);

@@ -492,6 +492,18 @@ jsrt_object_global(ContextObject *context)
     return jsrt_context_finish(context, engine, status, &result, &error, NULL);
 }
 
+/* aiter(object): jsrt/iteration.py's. */
+static PyObject *
+iterate_async(HandleObject *handle)
+{
+    PyObject *module = PyImport_ImportModule("jsrt.iteration");
+    PyObject *iterator =
+        module != NULL ? PyObject_CallMethod(module, "AsyncIterator", "OO", handle, handle->context)
+                       : NULL;
+    Py_XDECREF(module);
+    return iterator;
+}
+
 /* ---- The types ----------------------------------------------------------------------------------------- */
 
 PyDoc_STRVAR(
@@ -541,6 +553,7 @@ static PyType_Slot object_slots[] = {
     {Py_sq_contains, contains},
     {Py_nb_bool, is_true},
     {Py_am_await, await},
+    {Py_am_aiter, iterate_async},
     {0, NULL},
 };
 

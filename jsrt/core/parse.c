@@ -5,6 +5,8 @@
  */
 #include "parse.h"
 
+#include "pool.h"
+
 const char *const jsrt_profile_names[] = {"bare", "web", "node"};
 
 int
@@ -95,4 +97,29 @@ jsrt_parse_profile(const char *name, jsv8_profile_t *out)
     }
     PyErr_Format(PyExc_ValueError, "profile must be 'bare', 'web' or 'node', not '%s'", name);
     return -1;
+}
+
+int
+jsrt_parse_options(PyObject *args, PyObject *keywords, jsrt_options_t *out)
+{
+    static char *names[] = {"profile", "heap_limit", "timeout",  "code",      "pool",      "seed",
+                            "now",     "console",    "snapshot", "_homeless", "_patience", NULL};
+    const char *profile = "web";
+    PyObject *heap_limit = Py_None, *timeout = Py_None;
+    *out = (jsrt_options_t){
+        .code = Py_None, .seed = Py_None, .now = Py_None, .console = Py_None, .snapshot = Py_None};
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|$sOOOnOOOOpd:Context", names, &profile,
+                                     &heap_limit, &timeout, &out->code, &out->pool, &out->seed,
+                                     &out->now, &out->console, &out->snapshot, &out->homeless,
+                                     &out->patience)
+        || jsrt_parse_profile(profile, &out->profile) < 0
+        || jsrt_parse_heap_limit(heap_limit, out->profile, &out->heap_limit) < 0
+        || jsrt_parse_timeout(timeout, &out->timeout) < 0) {
+        return -1;
+    }
+    if (out->pool < out->homeless || out->pool > JSRT_POOL_LARGEST || out->patience < 0) {
+        PyErr_Format(PyExc_ValueError, "pool must be 0 to %d", JSRT_POOL_LARGEST);
+        return -1;
+    }
+    return 0;
 }

@@ -40,6 +40,15 @@ jsrt_parse(const jsrt_signature_t *signature, PyObject *const *args, Py_ssize_t 
 
 /* Options of a context. Each returns 0, or -1 with an exception. */
 
+typedef struct {
+    jsv8_profile_t profile;
+    size_t heap_limit;
+    double timeout, patience;
+    Py_ssize_t pool;
+    int homeless;
+    PyObject *code, *seed, *now, *console, *snapshot; /* borrowed; Py_None: not given */
+} jsrt_options_t;
+
 #define JSRT_MEGABYTE 1048576.0
 
 extern const char *const jsrt_profile_names[]; /* by jsv8_profile_t */
@@ -49,5 +58,7 @@ int jsrt_parse_heap_limit(PyObject *object, jsv8_profile_t profile, size_t *out)
 /* Seconds; 0 for None. */
 int jsrt_parse_timeout(PyObject *object, double *out);
 int jsrt_parse_profile(const char *name, jsv8_profile_t *out);
+/* What jsrt.Context is called with. */
+int jsrt_parse_options(PyObject *args, PyObject *keywords, jsrt_options_t *out);
 
 #endif

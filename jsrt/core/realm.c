@@ -7,6 +7,7 @@
  */
 #include "realm.h"
 
+#include "console.h"
 #include "error.h"
 #include "parse.h"
 
@@ -63,7 +64,7 @@ jsrt_realm_switch(ContextObject *context, EngineObject *engine)
 PyObject *
 jsrt_realm_new(ContextObject *parent, PyObject *const *args, Py_ssize_t count, PyObject *keywords)
 {
-    static const jsrt_signature_t signature = {"realm", {"timeout"}, 0, 0};
+    static const jsrt_signature_t signature = {"realm", {"timeout", "console"}, 0, 0};
     PyObject *given[JSRT_PARSE_MOST];
     double timeout = parent->timeout;
     if (jsrt_parse(&signature, args, count, keywords, given) < 0
@@ -87,7 +88,9 @@ jsrt_realm_new(ContextObject *parent, PyObject *const *args, Py_ssize_t count, P
     context->home = (EngineObject *)Py_NewRef(parent->home);
     context->timeout = timeout;
     context->fixed = Py_XNewRef(parent->fixed);
-    if (jsrt_context_fix(context, context->fixed) < 0) {
+    PyObject *console = given[1] != NULL ? given[1] : parent->console;
+    if (jsrt_context_fix(context, context->fixed) < 0
+        || jsrt_console_attach(context, console) < 0) {
         Py_DECREF(context);
         return NULL;
     }

@@ -25,7 +25,7 @@ typedef struct jsrt_state {
 
     /* Types of this module, owned. */
     PyTypeObject *ContextType, *EngineType;
-    PyTypeObject *ObjectType, *FunctionType, *PromiseType, *IteratorType, *SettlerType;
+    PyTypeObject *ObjectType, *FunctionType, *PromiseType, *IteratorType, *SettlerType, *ViewType;
     vectorcallfunc function_vectorcall;
 
     /* Classes of jsrt.errors, owned. */

@@ -10,6 +10,7 @@
 
 #include "object.h"
 #include "tree.h"
+#include "view.h"
 
 /* A new holder at the head of the list, with the spare one's buffer where that is free. */
 static jsrt_keep_t *
@@ -235,9 +236,8 @@ tree(jsrt_args_t *args, PyObject *object, jsv8_value_t *out, Py_ssize_t index)
     return 0;
 }
 
-/* The callable or iterator as the function or iterator of JavaScript's that calls it. */
-static int
-callback(jsrt_args_t *args, PyObject *object, jsv8_host_kind_t kind, jsv8_value_t *out)
+int
+jsrt_callback_to_js(jsrt_args_t *args, PyObject *object, jsv8_host_kind_t kind, jsv8_value_t *out)
 {
     jsrt_keep_t *keep = keep_new(args);
     if (keep == NULL) {
@@ -266,6 +266,30 @@ callback(jsrt_args_t *args, PyObject *object, jsv8_host_kind_t kind, jsv8_value_
     return 0;
 }
 
+/* An asynchronous iterator, or what makes one. Returns as jsrt_live_to_js does. */
+static int
+async_iterator(jsrt_args_t *args, PyObject *object, jsv8_value_t *out)
+{
+    PyAsyncMethods *async = Py_TYPE(object)->tp_as_async;
+    if (async == NULL || (async->am_anext == NULL && async->am_aiter == NULL)) {
+        return 0;
+    }
+    PyObject *iterator = async->am_aiter != NULL ? async->am_aiter(object) : Py_NewRef(object);
+    if (iterator == NULL) {
+        return -1;
+    }
+    async = Py_TYPE(iterator)->tp_as_async;
+    int code = -1;
+    if (async == NULL || async->am_anext == NULL) {
+        PyErr_Format(PyExc_TypeError, "__aiter__ of a %.200s gave something without __anext__",
+                     Py_TYPE(object)->tp_name);
+    } else if (jsrt_callback_to_js(args, iterator, JSV8_HOST_ASYNC_ITERATOR, out) == 0) {
+        code = 1;
+    }
+    Py_DECREF(iterator);
+    return code;
+}
+
 int
 jsrt_live_to_js(jsrt_args_t *args, PyObject *object, jsv8_value_t *out)
 {
@@ -280,13 +304,20 @@ jsrt_live_to_js(jsrt_args_t *args, PyObject *object, jsv8_value_t *out)
         out->u.ref = handle->ref;
         return 1;
     }
+    if (Py_TYPE(object) == args->state->ViewType) {
+        ViewObject *view = (ViewObject *)object;
+        return jsrt_callback_to_js(args, view->object, view->kind, out) < 0 ? -1 : 1;
+    }
+    if (args->data_only) {
+        return 0;
+    }
     if (PyCallable_Check(object)) {
-        return callback(args, object, JSV8_HOST_FUNCTION, out) < 0 ? -1 : 1;
+        return jsrt_callback_to_js(args, object, JSV8_HOST_FUNCTION, out) < 0 ? -1 : 1;
     }
     if (PyIter_Check(object)) {
-        return callback(args, object, JSV8_HOST_ITERATOR, out) < 0 ? -1 : 1;
+        return jsrt_callback_to_js(args, object, JSV8_HOST_ITERATOR, out) < 0 ? -1 : 1;
     }
-    return 0;
+    return async_iterator(args, object, out);
 }
 
 Py_ssize_t

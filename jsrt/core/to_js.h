@@ -45,6 +45,7 @@ typedef struct {
     jsrt_keep_t *kept;    /* owned list */
     jsv8_value_t *values; /* inline_values, or owned from malloc */
     size_t count;
+    int data_only; /* nothing that can be called, or runs when it is iterated over */
     jsv8_value_t inline_values[JSRT_ARGS_INLINE];
 } jsrt_args_t;
 
@@ -52,9 +53,13 @@ typedef struct {
  * argument. Returns 0, or -1 with an exception. May run Python. */
 int jsrt_to_js_any(jsrt_args_t *args, PyObject *object, jsv8_value_t *out, Py_ssize_t index);
 /* What lives on one side only: a handle becomes its object, a callable a function, an iterator an
- * iterator. Returns 1, 0 where object is none of these, or -1 with an exception. */
+ * iterator, a jsrt.proxy a view. Returns 1, 0 where object is none of these, or -1 with an
+ * exception. */
 int jsrt_live_to_js(jsrt_args_t *args, PyObject *object, jsv8_value_t *out);
-/* The same inside of a tree: adds it to keep's extras. Returns its index, -1, or -2: none. */
+/* The object as what kind says, which calls it. Returns 0, or -1 with an exception. */
+int jsrt_callback_to_js(jsrt_args_t *args, PyObject *object, jsv8_host_kind_t kind,
+                        jsv8_value_t *out);
+/* What jsrt_live_to_js makes, inside of a tree: adds it to keep's extras. Returns its index, -1, or -2: none. */
 Py_ssize_t jsrt_live_extra(jsrt_args_t *args, jsrt_keep_t *keep, PyObject *object);
 /* A str as JSV8_LATIN1 or JSV8_UTF16. Returns 0, or -1 with an exception. */
 int jsrt_text_to_js(jsrt_args_t *args, PyObject *text, jsv8_value_t *out);
@@ -110,6 +115,7 @@ jsrt_args_init(jsrt_args_t *args, jsrt_state_t *state)
     args->kept = NULL;
     args->values = args->inline_values;
     args->count = 0;
+    args->data_only = 0;
 }
 
 /* Converts count objects. Returns 0, or -1 with an exception; release in both cases. */

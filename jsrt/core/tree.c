@@ -539,9 +539,7 @@ put_stand_in(walk_t *walk, PyObject *object)
         return -1;
     }
     if (kind == JSRT_KIND_UNKNOWN) {
-        if (!walk->wire
-            && (jsrt_object_check(walk->state, object) || PyCallable_Check(object)
-                || PyIter_Check(object))) {
+        if (!walk->wire) {
             return NEEDS_WIRE;
         }
         Py_ssize_t extra = jsrt_live_extra(walk->args, walk->keep, object);

@@ -21,6 +21,7 @@ constexpr char kBootstrap[] = R"JS('use strict';
 const fs = require('fs');
 const { Console } = require('console');
 const { Buffer } = require('buffer');
+const { formatWithOptions, inspect } = require('util');
 const define = (name, value) => Object.defineProperty(globalThis, name,
   { value, writable: true, configurable: true, enumerable: false });
 
@@ -91,6 +92,10 @@ function writeAll(fd, chunk, encoding) {
 const sink = (fd) => ({ write(chunk) { writeAll(fd, chunk, 'utf8'); return true; } });
 define('console', new Console(
   { stdout: sink(1), stderr: sink(2), ignoreErrors: false, colorMode: false }));
+// For a console of the host's, which is JavaScript of a realm's own.
+Object.defineProperty(console, Symbol.for('jsrt.inspect'), { value: Object.freeze({
+  format: (...args) => formatWithOptions({ colors: false }, ...args),
+  inspect: (value, options) => inspect(value, { ...options, colors: false }) }) });
 
 if (!native.web) {
   for (const [name, fd] of [['stdout', 1], ['stderr', 2]]) {

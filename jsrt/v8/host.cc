@@ -2,10 +2,10 @@
  *
  * host.cc: JavaScript calls the host, and what of the host's lives inside of V8.
  *
- * A Hosted ties one object of the host's to one of JavaScript's: the function that calls it,
- * the error that carries it, or the string whose text it is. V8 says when JavaScript's object is
- * gone (a weak handle, the end of a string's resource); the host's is then put on the list of
- * dropped ones, for the host to fetch when it may run code of its own.
+ * A Hosted ties one object of the host's to one of JavaScript's: the function that calls it, the
+ * view that shows it, the error that carries it, or the string whose text it is. V8 says when
+ * JavaScript's object is gone (a weak handle, the end of a string's resource); the host's is then
+ * put on the list of dropped ones, for the host to fetch when it may run code of its own.
  *
  * Invariants
  *   1. Every Hosted is in one of the two lists, live or dropped, under the registry lock, until
@@ -23,24 +23,10 @@
 #include "context.hh"
 #include "limit.hh"
 #include "promise.hh"
+#include "view.hh"
 
 namespace jsv8
 {
-
-struct Hosted {
-    jsv8_isolate *iso;
-    void *object; /* the host's, owned */
-    jsv8_host_kind_t kind;
-    bool once; /* of an error of JavaScript's own: until it arrives */
-    v8::Global<v8::Object> weak;
-    Hosted *next, *previous;
-};
-
-struct Host {
-    v8::Global<v8::Private> key;  /* of functions and errors: External of the Hosted */
-    v8::Global<v8::Object> ended; /* what call(0) of an iterator returns at the end */
-    Hosted *live = nullptr, *dropped = nullptr; /* [any, under registry] */
-};
 
 namespace
 {
@@ -49,9 +35,19 @@ constexpr unsigned kCopies = 64;
 
 std::atomic<size_t> live_hosted{0};
 
-constexpr char kIteratorSource[] = R"js(((ended, iterator) => {
+constexpr char kIteratorSource[] = R"js(((ended, iterator, asyncIterator) => {
   "use strict";
-  return (call) => ({
+  return (call, async) => async ? {
+    async next() {
+      const value = await call(0);
+      return value === ended ? {value: undefined, done: true} : {value, done: false};
+    },
+    async return(value) {
+      await call(1);
+      return {value, done: true};
+    },
+    [asyncIterator]() { return this },
+  } : {
     next() {
       const value = call(0);
       return value === ended ? {value: undefined, done: true} : {value, done: false};
@@ -61,11 +57,11 @@ constexpr char kIteratorSource[] = R"js(((ended, iterator) => {
       return {value, done: true};
     },
     [iterator]() { return this },
-  });
+  };
 }))js";
 
 bool
-prepare_host(jsv8_isolate *iso)
+make_host(jsv8_isolate *iso)
 {
     v8::Isolate *v8 = iso->v8;
     if (iso->host == nullptr) {
@@ -79,25 +75,32 @@ prepare_host(jsv8_isolate *iso)
     return true;
 }
 
+}   // namespace
+
 bool
-prepare(jsv8_isolate *iso, v8::Local<v8::Context> context)
+prepare_host(jsv8_isolate *iso, v8::Local<v8::Context> context)
 {
     v8::Isolate *v8 = iso->v8;
-    if (!prepare_host(iso)) {
+    if (!make_host(iso)) {
         return false;
     }
     if (!iso->make_iterator.IsEmpty()) {
         return true;
     }
     v8::Global<v8::Function> make;
-    v8::Local<v8::Value> args[] = {strong(iso->host->ended), v8::Symbol::GetIterator(v8)}, made;
+    v8::Local<v8::Value> args[] = {strong(iso->host->ended), v8::Symbol::GetIterator(v8),
+                                   v8::Symbol::GetAsyncIterator(v8)},
+                         made;
     if (!own_function(iso, context, kIteratorSource, &make)
-        || !strong(make)->Call(context, v8::Undefined(v8), 2, args).ToLocal(&made)) {
+        || !strong(make)->Call(context, v8::Undefined(v8), 3, args).ToLocal(&made)) {
         return false;
     }
     iso->make_iterator.Reset(v8, made.As<v8::Function>());
     return true;
 }
+
+namespace
+{
 
 /* Under the registry lock. */
 void
@@ -119,6 +122,7 @@ retire(Hosted *hosted)
 {
     jsv8_isolate *iso = hosted->iso;
     hosted->weak.Reset();
+    forget_view(hosted);
     Registry guard;
     unlink_hosted(iso->host, hosted);
     hosted->next = iso->host->dropped;
@@ -148,6 +152,8 @@ link_hosted(Hosted *hosted)
     host->live = hosted;
 }
 
+}   // namespace
+
 void
 tie(jsv8_isolate *iso, Hosted *hosted, v8::Local<v8::Object> object)
 {
@@ -155,6 +161,9 @@ tie(jsv8_isolate *iso, Hosted *hosted, v8::Local<v8::Object> object)
     hosted->weak.SetWeak(hosted, on_gone, v8::WeakCallbackType::kParameter);
     link_hosted(hosted);
 }
+
+namespace
+{
 
 /* The text of a string that stays the host's. V8 deletes it, in a collection or, when the isolate
  * has been told to go and what it owned was taken from it, at its end. */
@@ -192,6 +201,8 @@ template <class Resource, class Unit> class Lent : public Resource
 using LentOneByte = Lent<v8::String::ExternalOneByteStringResource, char>;
 using LentTwoByte = Lent<v8::String::ExternalStringResource, uint16_t>;
 
+}   // namespace
+
 bool
 mark(jsv8_isolate *iso, v8::Local<v8::Context> context, v8::Local<v8::Object> object,
      Hosted *hosted)
@@ -200,17 +211,29 @@ mark(jsv8_isolate *iso, v8::Local<v8::Context> context, v8::Local<v8::Object> ob
         .FromMaybe(false);
 }
 
-/* What object is tied to, or NULL. Runs no JavaScript. */
 Hosted *
 hosted_of(jsv8_isolate *iso, v8::Local<v8::Context> context, v8::Local<v8::Object> object)
 {
     v8::Local<v8::Value> found;
-    if (object->IsProxy() || !object->GetPrivate(context, strong(iso->host->key)).ToLocal(&found)
+    if (object->IsProxy()) {
+        /* The only Proxies that stand for something are views, and their targets are in nobody
+         * else's hands. */
+        v8::Local<v8::Value> target = object.As<v8::Proxy>()->GetTarget();
+        if (!target->IsObject() || target->IsProxy()) {
+            return nullptr;
+        }
+        Hosted *hosted = hosted_of(iso, context, target.As<v8::Object>());
+        return hosted != nullptr && hosted->kind >= JSV8_HOST_OBJECT ? hosted : nullptr;
+    }
+    if (!object->GetPrivate(context, strong(iso->host->key)).ToLocal(&found)
         || !found->IsExternal()) {
         return nullptr;
     }
     return static_cast<Hosted *>(found.As<v8::External>()->Value());
 }
+
+namespace
+{
 
 /* The buffers of calls, put aside where a conversion is writing them. */
 class Aside
@@ -258,23 +281,20 @@ struct jsv8_frame {
     jsv8_isolate *iso;
     jsv8::Entry &entry;
     const jsv8::Hosted *hosted;
+    int first; /* of the arguments, the host's first */
 };
 
 namespace jsv8
 {
 
-namespace
-{
-
 void
-on_native_call(const v8::FunctionCallbackInfo<v8::Value> &info)
+call_host(const v8::FunctionCallbackInfo<v8::Value> &info, const Hosted *hosted, int first)
 {
-    auto *hosted = static_cast<Hosted *>(info.Data().As<v8::External>()->Value());
     jsv8_isolate *iso = hosted->iso;
     Entry entry(iso);
     if (!entry.stopped()) {
         Aside aside(iso);
-        jsv8_frame frame{info, iso, entry, hosted};
+        jsv8_frame frame{info, iso, entry, hosted, first};
         iso->on_call(iso, &frame, hosted->object);
     }
     if (entry.stopped()) {
@@ -285,6 +305,15 @@ on_native_call(const v8::FunctionCallbackInfo<v8::Value> &info)
             ->Call(entry.context(), v8::Undefined(iso->v8), 0, nullptr)
             .IsEmpty();
     }
+}
+
+namespace
+{
+
+void
+on_native_call(const v8::FunctionCallbackInfo<v8::Value> &info)
+{
+    call_host(info, static_cast<Hosted *>(info.Data().As<v8::External>()->Value()), 0);
 }
 
 void
@@ -299,7 +328,7 @@ void
 tie_error(jsv8_isolate *iso, v8::Local<v8::Context> context, v8::Local<v8::Object> error,
           jsv8_thrown_t *thrown)
 {
-    if (thrown->object == nullptr || iso->on_call == nullptr || !prepare(iso, context)
+    if (thrown->object == nullptr || iso->on_call == nullptr || !prepare_host(iso, context)
         || error->IsProxy()) {
         return;
     }
@@ -352,6 +381,13 @@ make_error(jsv8_isolate *iso, Entry &entry, jsv8_thrown_t *thrown)
     return made;
 }
 
+jsv8_status_t
+no_function(Entry &entry, jsv8_error_t *error)
+{
+    return entry.stopped() ? fail(error, entry.stop_status(), "")
+                           : fail(error, JSV8_NO_MEMORY, "V8 could not make a function");
+}
+
 }   // namespace
 
 jsv8_status_t
@@ -364,10 +400,13 @@ make_callback(jsv8_isolate *iso, Entry &entry, jsv8_callback_t *callback, v8::Lo
     if (iso->on_call == nullptr) {
         return fail(error, JSV8_CONVERSION, "the host takes no calls");
     }
+    if (callback->kind >= JSV8_HOST_OBJECT) {
+        return make_view(iso, context, callback, out) ? JSV8_OK : no_function(entry, error);
+    }
     v8::Local<v8::Function> function;
     v8::Local<v8::String> name;
     Hosted *hosted = nullptr;
-    bool ok = !callback->taken && prepare(iso, context)
+    bool ok = !callback->taken && prepare_host(iso, context)
               && (hosted = new (std::nothrow)
                       Hosted{iso, callback->object, callback->kind, false, {}, nullptr, nullptr})
                      != nullptr
@@ -376,17 +415,17 @@ make_callback(jsv8_isolate *iso, Entry &entry, jsv8_callback_t *callback, v8::Lo
                      .ToLocal(&function)
               && mark(iso, context, function, hosted);
     *out = function;
-    if (ok && callback->kind == JSV8_HOST_ITERATOR) {
-        v8::Local<v8::Value> args[] = {function};
-        ok = strong(iso->make_iterator)->Call(context, v8::Undefined(v8), 1, args).ToLocal(out);
+    if (ok && callback->kind != JSV8_HOST_FUNCTION) {
+        v8::Local<v8::Value> args[] = {
+            function, v8::Boolean::New(v8, callback->kind == JSV8_HOST_ASYNC_ITERATOR)};
+        ok = strong(iso->make_iterator)->Call(context, v8::Undefined(v8), 2, args).ToLocal(out);
     } else if (ok && callback->name[0] != '\0'
                && v8::String::NewFromUtf8(v8, callback->name).ToLocal(&name)) {
         function->SetName(name);
     }
     if (!ok) {
         delete hosted;
-        return entry.stopped() ? fail(error, entry.stop_status(), "")
-                               : fail(error, JSV8_NO_MEMORY, "V8 could not make a function");
+        return no_function(entry, error);
     }
     tie(iso, hosted, function);
     callback->taken = 1;
@@ -426,7 +465,7 @@ borrow_text(jsv8_isolate *iso, const jsv8_value_t *in, v8::Local<v8::Value> *out
     bool narrow = in->tag == JSV8_LENT_LATIN1;
     size_t size = in->u.lent.length * (narrow ? 1 : 2);
     if (in->u.lent.length > static_cast<size_t>(v8::String::kMaxLength) || in->u.lent.loan->taken
-        || iso->on_dropped == nullptr || !prepare_host(iso) || !begin_loan(iso, size)) {
+        || iso->on_dropped == nullptr || !make_host(iso) || !begin_loan(iso, size)) {
         return false;
     }
     auto *hosted = new (std::nothrow)
@@ -504,13 +543,13 @@ using namespace jsv8;
 size_t
 jsv8_frame_count(const jsv8_frame_t *frame)
 {
-    return static_cast<size_t>(frame->info.Length());
+    return static_cast<size_t>(frame->info.Length() - frame->first);
 }
 
-int
-jsv8_frame_is_iterator(const jsv8_frame_t *frame)
+jsv8_host_kind_t
+jsv8_frame_kind(const jsv8_frame_t *frame)
 {
-    return frame->hosted->kind == JSV8_HOST_ITERATOR;
+    return frame->hosted->kind;
 }
 
 jsv8_status_t
@@ -518,8 +557,8 @@ jsv8_frame_argument(jsv8_frame_t *frame, size_t index, jsv8_value_t *result, jsv
 {
     result->tag = JSV8_UNDEFINED;
     clear_error(error);
-    return from_v8(frame->iso, frame->entry, frame->info[static_cast<int>(index)], JSV8_RAW, result,
-                   error);
+    return from_v8(frame->iso, frame->entry, frame->info[frame->first + static_cast<int>(index)],
+                   JSV8_RAW, result, error);
 }
 
 jsv8_status_t
@@ -582,7 +621,10 @@ jsv8_settle(jsv8_ref_t *resolver, const jsv8_value_t *value, jsv8_thrown_t *thro
     }
     {
         v8::TryCatch swallow(iso->v8);
-        if (value != nullptr) {
+        if (value == nullptr && thrown == nullptr) {
+            out = strong(iso->host->ended);
+        }
+        if (!out.IsEmpty()) {
             (void)promise->Resolve(entry.context(), out).IsNothing();
         } else {
             (void)promise->Reject(entry.context(), make_error(iso, entry, thrown)).IsNothing();

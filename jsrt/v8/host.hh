@@ -10,6 +10,32 @@
 namespace jsv8
 {
 
+struct Hosted {
+    jsv8_isolate *iso;
+    void *object; /* the host's, owned */
+    jsv8_host_kind_t kind;
+    bool once; /* of an error of JavaScript's own: until it arrives */
+    v8::Global<v8::Object> weak;
+    Hosted *next, *previous;
+    Views *views = nullptr; /* view.cc: that know it as a view, or NULL */
+};
+
+struct Host {
+    v8::Global<v8::Private> key;  /* of functions and errors: External of the Hosted */
+    v8::Global<v8::Object> ended; /* what call(0) of an iterator returns at the end */
+    Hosted *live = nullptr, *dropped = nullptr; /* [any, under registry] */
+};
+
+/* What view.cc needs of host.cc. The first is for the others. */
+bool prepare_host(jsv8_isolate *iso, v8::Local<v8::Context> context);
+bool mark(jsv8_isolate *iso, v8::Local<v8::Context> context, v8::Local<v8::Object> object,
+          Hosted *hosted);
+void tie(jsv8_isolate *iso, Hosted *hosted, v8::Local<v8::Object> object);
+/* What object is tied to, or NULL. Runs no JavaScript. */
+Hosted *hosted_of(jsv8_isolate *iso, v8::Local<v8::Context> context, v8::Local<v8::Object> object);
+/* first: the host's first argument. */
+void call_host(const v8::FunctionCallbackInfo<v8::Value> &info, const Hosted *hosted, int first);
+
 /* A function or an iterator that calls the host. Sets callback->taken on success. */
 jsv8_status_t make_callback(jsv8_isolate *iso, Entry &entry, jsv8_callback_t *callback,
                             v8::Local<v8::Value> *out, jsv8_error_t *error);
@@ -23,7 +49,6 @@ bool borrow_text(jsv8_isolate *iso, const jsv8_value_t *in, v8::Local<v8::Value>
 void *host_object(jsv8_isolate *iso, v8::Local<v8::Context> context, v8::Local<v8::Object> object);
 
 /* The end of an isolate: what it owned is taken from it, inside; released, the last step. */
-struct Hosted;
 Hosted *forget_host(jsv8_isolate *iso);
 void release_owned(Hosted *owned, void (*release)(void *object));
 

@@ -74,6 +74,7 @@ struct Settling {
 struct ErrorTexts; /* exception.hh */
 struct Operations; /* handle.cc */
 struct Host;       /* host.cc */
+struct Views;      /* view.cc */
 struct Names;      /* names.cc */
 
 /* What belongs to one global scope. An isolate has that of its current realm as its own fields;
@@ -89,7 +90,8 @@ struct RealmParts {
     bool packing = false;                         /* a getter may lead back to it */
     unsigned pack_misses = 0, pack_skip = 0;
 
-    v8::Global<v8::Function> make_iterator; /* host.cc: (call) => an iterator */
+    v8::Global<v8::Function> make_iterator; /* host.cc: (call, async) => an iterator */
+    jsv8::Views *views = nullptr;           /* view.cc, owned; NULL: not needed yet */
 
     jsv8::Names *names = nullptr;           /* names.cc, owned */
     jsv8::Operations *operations = nullptr; /* handle.cc, owned; NULL: not needed yet */

@@ -67,13 +67,22 @@ typedef enum {
     JSV8_WIRE,        /* u.text: a value in V8's serialization format (see wire.h) */
     JSV8_REF,         /* u.ref: in: borrowed; out: owned by the caller (jsv8_ref_free) */
     JSV8_WIRE_WITH,   /* in only, u.wire: as JSV8_WIRE, where '\\' varint i is extras[i] */
-    JSV8_CALLBACK,    /* in only, u.callback: an object of the host's, as a function or iterator */
-    JSV8_HOST,        /* out only, u.host: a function that was such an object; borrowed */
+    JSV8_CALLBACK,    /* in only, u.callback: an object of the host's, as its kind says */
+    JSV8_HOST,        /* out only, u.host: a function or view of such an object; borrowed */
     JSV8_LENT_LATIN1, /* in only, u.lent: as JSV8_LATIN1, and V8 may leave the text where it is */
     JSV8_LENT_UTF16   /* in only */
 } jsv8_tag_t;
 
-typedef enum { JSV8_HOST_FUNCTION, JSV8_HOST_ITERATOR } jsv8_host_kind_t;
+typedef enum {
+    JSV8_HOST_FUNCTION,
+    JSV8_HOST_ITERATOR,
+    JSV8_HOST_ASYNC_ITERATOR,
+    /* Views: each look at them is a call of the host. From here on, with the writable ones last. */
+    JSV8_HOST_OBJECT,
+    JSV8_HOST_ARRAY,
+    JSV8_HOST_WRITABLE_OBJECT,
+    JSV8_HOST_WRITABLE_ARRAY
+} jsv8_host_kind_t;
 /* An object of the host's (Python's) on its way in. */
 typedef struct {
     jsv8_host_kind_t kind;
@@ -154,14 +163,17 @@ const char *jsv8_node_version(void); /* "18.20.4" */
 
 typedef struct {
     jsv8_profile_t profile;
-    uv_loop_t *loop;   /* borrowed until jsv8_isolate_free: Node's handles and the
+    uv_loop_t *loop;      /* borrowed until jsv8_isolate_free: Node's handles and the
                                   platform's tasks of this isolate live on it. NULL: a loop of
                                   the isolate's own, turned by jsv8_turn (not with pinned) */
-    size_t heap_limit; /* bytes of JS heap, ArrayBuffers counted apart with the same
+    size_t heap_limit;    /* bytes of JS heap, ArrayBuffers counted apart with the same
                                   bound; 0: V8's default */
-    int pinned;        /* the creating thread stays inside the isolate, Locker held, until
+    int pinned;           /* the creating thread stays inside the isolate, Locker held, until
                                   jsv8_isolate_free on that thread: needed where loop is run by
                                   somebody else, since Node enters JS from loop callbacks */
+    const void *snapshot; /* of jsv8_snapshot, read during jsv8_isolate_new, or NULL. All isolates
+                             that a process ever has come from the same one, or from none */
+    size_t snapshot_size;
     /* An exception that no JavaScript caught in a loop callback or a promise. May be NULL.
      * Called inside the isolate; must not call back into it. */
     void (*on_unhandled)(void *user, const jsv8_error_t *error);
@@ -286,8 +298,16 @@ jsv8_status_t jsv8_code_cache(jsv8_isolate_t *isolate, size_t script, const void
                               size_t *size);
 /* Forgets the script, which may then be collected. [home] */
 void jsv8_code_forget(jsv8_isolate_t *isolate, size_t script);
-/* What a cache depends on besides the source: V8's version, flags and the processor. [any] */
+/* What a cache depends on besides the source: V8's version, flags, the processor, and the snapshot
+ * that the isolates come from. [any] */
 uint32_t jsv8_code_version(void);
+
+/* ---- snapshot.cc ----------------------------------------------------------------------------- */
+
+/* Runs source in a context and gives a start-up snapshot of it to write, in one piece. Only in a
+ * process that has had no isolate; it can have none afterwards. */
+jsv8_status_t jsv8_snapshot(const jsv8_value_t *source, const char *filename, jsv8_write_t write,
+                            void *user, jsv8_error_t *error);
 
 /* ---- call.cc ------------------------------------------------------------------------------- */
 
@@ -355,18 +375,27 @@ typedef struct {
     int taken;               /* out: the isolate owns object */
 } jsv8_thrown_t;
 
+/* What a call of a view wants: the first argument; then the key, a text, and the value. */
+typedef enum {
+    JSV8_VIEW_GET,   /* (key): a value; none: there is none */
+    JSV8_VIEW_HAS,   /* (key): JSV8_BOOL */
+    JSV8_VIEW_KEYS,  /* (): an object's own keys, an array of texts; an array's length */
+    JSV8_VIEW_SET,   /* (key, value): of writable ones only, as what follows */
+    JSV8_VIEW_DELETE /* (key) */
+} jsv8_view_op_t;
 /* In on_call, [home]: the arguments, delivered as by JSV8_RAW (an iterator has one: 0 asks for
  * the next value, 1 says that no other is wanted), and how the call ends. value NULL: the
- * iteration is over. Buffers are those of a call: one argument at a time. */
+ * iteration is over, the view has no such key. Buffers are those of a call: one argument at a
+ * time. */
 size_t jsv8_frame_count(const jsv8_frame_t *frame);
-int jsv8_frame_is_iterator(const jsv8_frame_t *frame);
+jsv8_host_kind_t jsv8_frame_kind(const jsv8_frame_t *frame);
 jsv8_status_t jsv8_frame_argument(jsv8_frame_t *frame, size_t index, jsv8_value_t *result,
                                   jsv8_error_t *error);
 jsv8_status_t jsv8_frame_return(jsv8_frame_t *frame, const jsv8_value_t *value,
                                 jsv8_error_t *error);
 void jsv8_frame_throw(jsv8_frame_t *frame, jsv8_thrown_t *thrown);
 /* Returns a promise to JavaScript; jsv8_settle(resolver) ends it, later, with value, or with
- * thrown where value is NULL. Drains as a call does. */
+ * thrown where value is NULL, or, both NULL, as an iteration ends. Drains as a call does. */
 jsv8_status_t jsv8_frame_promise(jsv8_frame_t *frame, jsv8_ref_t **resolver, jsv8_error_t *error);
 jsv8_status_t jsv8_settle(jsv8_ref_t *resolver, const jsv8_value_t *value, jsv8_thrown_t *thrown,
                           jsv8_error_t *error);

@@ -22,6 +22,7 @@
 #include "handle.hh"
 #include "limit.hh"
 #include "names.hh"
+#include "view.hh"
 
 namespace jsv8
 {
@@ -74,6 +75,7 @@ drop_parts(RealmParts *parts)
 {
     forget_names(parts);
     forget_operations(parts);
+    forget_views(parts);
     *parts = RealmParts();
 }
 

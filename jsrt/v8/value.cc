@@ -616,7 +616,7 @@ jsv8_status_t
 give_ref(jsv8_isolate *iso, v8::Local<v8::Context> context, v8::Local<v8::Value> value,
          jsv8_value_t *out, jsv8_error_t *error)
 {
-    if (iso->host != nullptr && value->IsFunction()) {
+    if (iso->host != nullptr && (value->IsFunction() || value->IsProxy())) {
         out->u.host = host_object(iso, context, value.As<v8::Object>());
         if (out->u.host != nullptr) {
             out->tag = JSV8_HOST;
