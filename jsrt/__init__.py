@@ -33,7 +33,6 @@ from .errors import (
     PendingPromiseError,
     Timeout,
 )
-from .snapshot import Snapshot, snapshot
 from .tenants import Tenants
 
 Function = JSFunction
@@ -53,13 +52,11 @@ __all__ = [
     "JSPromise",
     "JSSyntaxError",
     "PendingPromiseError",
-    "Snapshot",
     "Tenants",
     "Timeout",
     "dump_stacks_on",
     "node_version",
     "proxy",
-    "snapshot",
     "statistics",
     "v8_version",
 ]

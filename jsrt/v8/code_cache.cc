@@ -14,7 +14,6 @@
 
 #include "context.hh"
 #include "promise.hh"
-#include "snapshot.hh"
 
 using namespace jsv8;
 
@@ -187,5 +186,5 @@ jsv8_code_forget(jsv8_isolate_t *iso, size_t script)
 uint32_t
 jsv8_code_version(void)
 {
-    return v8::ScriptCompiler::CachedDataVersionTag() ^ blob_tag();
+    return v8::ScriptCompiler::CachedDataVersionTag();
 }
