@@ -34,6 +34,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from http_peers_apps import FILE_VARIABLE
 from processes import Failed, Group, busy, free_port, wait_quiet
@@ -120,44 +121,27 @@ PROCESS_CASES = {"start1": 0.55, "start4": 0.30, "idle": 0.0, "rss": 0.75}
 Command = Callable[[Case, int, int, Path | None], list[str | Path]]
 
 
-def casgi(case: Case, port: int, workers: int, tls: Path | None) -> list[str | Path]:
-    command: list[str | Path] = [sys.executable, "-P", "-m", "asgiserver"]
-    command += [
-        f"http_peers_apps:{case.app}",
-        "--app-dir",
-        HERE,
-        "--port",
-        str(port),
-        "--workers",
-        str(workers),
-    ]
-    command += ["--no-access-log", "--log-level", "warning"]
-    if case.load == "h2load":
-        command += ["--http2"]
-    if tls is not None:
-        command += ["--ssl-certfile", tls / "cert.pem", "--ssl-keyfile", tls / "key.pem"]
-    return command
-
-
 def servers(peers: Path) -> dict[str, Command]:
-    """{name: what starts it}: casgi, uvicorn, and what else the peers' virtualenv has."""
+    """{name: what starts it}: casgi, uvicorn, and what else the peers' virtualenv has.
+
+    All run in that virtualenv, casgi by $PYTHONPATH: the same interpreter, with as much to import.
+    """
+
+    def with_uvicorns_flags(case: Case, port: int, workers: int, tls: Path | None) -> list[Any]:
+        words = [f"http_peers_apps:{case.app}", "--app-dir", HERE, "--port", str(port)]
+        words += ["--workers", str(workers), "--no-access-log", "--log-level", "warning"]
+        if tls is not None:
+            words += ["--ssl-certfile", tls / "cert.pem", "--ssl-keyfile", tls / "key.pem"]
+        return words
+
+    def casgi(case: Case, port: int, workers: int, tls: Path | None) -> list[str | Path]:
+        command: list[str | Path] = [peers / "python", "-P", "-m", "asgiserver"]
+        command += ["--http2"] if case.load == "h2load" else []
+        return command + with_uvicorns_flags(case, port, workers, tls)
 
     def uvicorn(case: Case, port: int, workers: int, tls: Path | None) -> list[str | Path]:
-        command: list[str | Path] = [peers / "uvicorn", f"http_peers_apps:{case.app}"]
-        command += [
-            "--app-dir",
-            HERE,
-            "--port",
-            str(port),
-            "--workers",
-            str(workers),
-            "--loop",
-            "uvloop",
-        ]
-        command += ["--http", "httptools", "--no-access-log", "--log-level", "warning"]
-        if tls is not None:
-            command += ["--ssl-certfile", tls / "cert.pem", "--ssl-keyfile", tls / "key.pem"]
-        return command
+        command: list[str | Path] = [peers / "uvicorn", "--loop", "uvloop", "--http", "httptools"]
+        return command + with_uvicorns_flags(case, port, workers, tls)
 
     def granian(case: Case, port: int, workers: int, tls: Path | None) -> list[str | Path]:
         command: list[str | Path] = [peers / "granian", "--interface", "asgi", "--loop", "uvloop"]
@@ -182,15 +166,17 @@ def servers(peers: Path) -> dict[str, Command]:
 class Server(Group):
     """One running server on core 0."""
 
+    pin: tuple[str, ...] = ("taskset", "-c", SERVER_CORE)
+
     def __init__(self, command: Command, case: Case, folder: Path, workers: int = 1) -> None:
         self.case = case
         self.port = free_port()
         tls = folder if case.tls else None
         self.born = time.monotonic()
         super().__init__(
-            ["taskset", "-c", SERVER_CORE, *command(case, self.port, workers, tls)],
+            [*self.pin, *command(case, self.port, workers, tls)],
             HERE,
-            {FILE_VARIABLE: str(folder / "file")},
+            {FILE_VARIABLE: str(folder / "file"), "PYTHONPATH": str(ROOT)},
         )
 
     @property
@@ -314,13 +300,15 @@ Samples = dict[str, list[float]]
 
 
 @contextlib.contextmanager
-def failing(samples: Samples, name: str) -> Iterator[None]:
-    """Takes a server that cannot do a case out of it."""
+def failing(samples: Samples, name: str, running: dict[str, Server]) -> Iterator[None]:
+    """Takes a server that cannot do a case out of it, and stops it: it may run in circles."""
     try:
         yield
     except (Failed, OSError, subprocess.TimeoutExpired, http.client.HTTPException) as error:
         print(f"  {name}: not measured ({error})", file=sys.stderr)
         del samples[name]
+        if name in running:
+            running[name].stop(1)
 
 
 def load_case(
@@ -329,9 +317,9 @@ def load_case(
     """All rounds of one case: {server: µs of each round}, without the servers that cannot do it."""
     samples: Samples = {name: [] for name in commands}
     with contextlib.ExitStack() as stack:
-        running = {}
+        running: dict[str, Server] = {}
         for name, command in commands.items():
-            with failing(samples, name):
+            with failing(samples, name, running):
                 server = running[name] = Server(command, case, folder)
                 stack.callback(server.stop, 3)
                 server.wait_answer()
@@ -339,7 +327,7 @@ def load_case(
                 server.signal(signal.SIGSTOP)
         for _ in range(options.rounds):
             for name in list(samples):
-                with failing(samples, name):
+                with failing(samples, name, running):
                     samples[name].append(measure(running[name], options.seconds, options.patience))
     return samples
 
@@ -353,7 +341,7 @@ def process_case(
     for _ in range(1 if name == "idle" else options.rounds if once else options.rounds * STARTS):
         wait_quiet(options.patience)
         for peer in list(samples):
-            with failing(samples, peer), contextlib.ExitStack() as stack:
+            with failing(samples, peer, {}), contextlib.ExitStack() as stack:
                 workers = 4 if name == "start4" else 1
                 server = Server(commands[peer], CASES["hello"], folder, workers)
                 stack.callback(server.stop, 3)
