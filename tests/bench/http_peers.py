@@ -16,6 +16,7 @@ to uvicorn are taken round by round. README.md beside this file says how to read
 from __future__ import annotations
 
 import argparse
+import compileall
 import contextlib
 import functools
 import http.client
@@ -321,7 +322,7 @@ def load_case(
         for name, command in commands.items():
             with failing(samples, name, running):
                 server = running[name] = Server(command, case, folder)
-                stack.callback(server.stop, 3)
+                stack.callback(server.stop, 1)
                 server.wait_answer()
                 generate(server, 1)
                 server.signal(signal.SIGSTOP)
@@ -344,7 +345,7 @@ def process_case(
             with failing(samples, peer, {}), contextlib.ExitStack() as stack:
                 workers = 4 if name == "start4" else 1
                 server = Server(commands[peer], CASES["hello"], folder, workers)
-                stack.callback(server.stop, 3)
+                stack.callback(server.stop, 1)
                 took = server.wait_answer()
                 if name == "rss":
                     time.sleep(0.3)
@@ -464,6 +465,8 @@ def main() -> int:
         f" server for a request; load average {os.getloadavg()[0]:.1f}\n\n{head(list(commands))}",
         flush=True,
     )
+    for package in ("asgiserver", "jsrt", "tests/bench"):  # As an installation does.
+        compileall.compile_dir(ROOT / package, quiet=1)
     figures, good = {}, True
     with tempfile.TemporaryDirectory(prefix="http-peers-") as path:
         folder = Path(path)
