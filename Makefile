@@ -13,7 +13,7 @@ C_FILES   := $(wildcard asgiserver/core/*.[ch] asgiserver/core/*/*.[ch] jsrt/cor
 CXX_FILES := $(wildcard jsrt/v8/*.cc jsrt/v8/*.h jsrt/v8/*.hh)
 REACT     := examples/react_ssr/build/server.js
 
-.PHONY: help setup build run test unit-c leak asan test-asyncio autobahn bench bench-counts bench-seed bench-js bench-peers lint format clean distclean
+.PHONY: help setup build run test unit-c leak asan test-asyncio autobahn bench bench-counts bench-seed bench-js bench-peers bench-js-peers lint format clean distclean
 .DEFAULT_GOAL := help
 
 help:
@@ -25,6 +25,7 @@ help:
 	@echo "make autobahn    the Autobahn WebSocket test suite (needs a Python 2.7)"
 	@echo "make rolling     workers, programs and code exchanged under load for half a minute each"
 	@echo "make bench       micro-benchmarks; make bench-seed compares with uvicorn + never_jscore"
+	@echo "make bench-peers  CPU time of a request beside uvicorn, granian and fastpysgi, case by case"
 	@echo "make bench-counts  instructions of a request, stage by stage, beside docs/performance.md"
 	@echo "make setup       system packages, $(VENV), both extensions (every target does this first)"
 
@@ -94,10 +95,13 @@ bench-js: build
 bench-counts: build
 	$(PY) tests/bench/counts.py $(BENCH)
 
-bench-peers: build
+bench-js-peers: build
 	tools/peers --js
 	$(PY) tests/bench/js_peers.py $(BENCH)
 	$(PY) tests/bench/js_engine.py --peer-python build/peers-js/bin/python
+
+bench-peers: build
+	$(PY) tests/bench/http_peers.py --json build/bench-peers.json $(BENCH)
 
 bench-seed: build
 	$(PY) tests/bench/seed.py --json build/bench-seed.json $(BENCH)

@@ -192,8 +192,10 @@ def bind_all(config: Config) -> list[socket.socket]:
 
 def bind_tcp(host: str, port: int, reuse_port: bool) -> list[socket.socket]:
     try:
+        # As bytes it needs no codec of IDNA's, whose tables take their time to load.
+        name = host.encode("ascii") if host.isascii() else host
         found = socket.getaddrinfo(
-            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            name or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
     except socket.gaierror as error:
         raise StartupError(f"Cannot resolve host {host!r}: {error.strerror}") from None

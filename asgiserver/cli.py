@@ -7,7 +7,6 @@ that an unset option and an unset keyword are the same thing, with one default, 
 
 from __future__ import annotations
 
-import platform
 from typing import Any
 
 import click
@@ -20,6 +19,8 @@ from .options import FILE, Command, all_options, use_settings_file
 def print_version(context: click.Context, parameter: click.Parameter, value: bool) -> None:
     if not value or context.resilient_parsing:
         return
+    import platform
+
     click.echo(
         f"Running casgi {__version__} with {platform.python_implementation()} "
         f"{platform.python_version()} on {platform.system()}"

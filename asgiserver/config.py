@@ -9,23 +9,22 @@ from __future__ import annotations
 
 import logging
 import os
-import random
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from . import accesslog, binds, handover, importer, logs, tls
 from .errors import StartupError
 from .logs import LOGGING_CONFIG, TRACE_LEVEL
-from .reload import Watched
 from .request_id import RequestId
 from .stats.address import parse_address
 
 if TYPE_CHECKING:
     import asyncio
+    from pathlib import Path
+
+    from .reload import Watched
 
 __all__ = ["LOGGING_CONFIG", "STARTUP_FAILURE", "Config", "StartupError"]
 
@@ -280,6 +279,8 @@ class Config:
             raise ValueError(f"log_format must be one of {', '.join(LOG_FORMATS)}")
         accesslog.compile_format(self.access_log_format or "")
         if self.stats is not None:
+            from importlib.util import find_spec
+
             if find_spec("prometheus_client") is None:
                 raise ValueError("stats needs prometheus-client (pip install prometheus-client)")
             parse_address(self.stats)
@@ -351,6 +352,10 @@ class Config:
 
     def _prepare_reload(self, dirs: Any, includes: Any, excludes: Any) -> None:
         if self.should_reload:
+            from importlib.util import find_spec
+
+            from .reload import Watched
+
             if find_spec("watchfiles") is None:
                 raise ValueError("reload needs watchfiles (pip install watchfiles)")
             if self.workers > 1:
@@ -402,6 +407,8 @@ class Config:
         """limit_max_requests with this process's share of the jitter; differs from call to call."""
         if self.limit_max_requests is None:
             return None
+        import random
+
         return self.limit_max_requests + random.randint(0, self.limit_max_requests_jitter)
 
     def new_event_loop(self) -> asyncio.AbstractEventLoop:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .config import StartupError, describe
@@ -81,7 +80,8 @@ def read_source(path: str) -> str:
         StartupError: it cannot be read, or is not UTF-8.
     """
     try:
-        return Path(path).read_text(encoding="utf-8-sig")
+        with open(path, encoding="utf-8-sig") as file:
+            return file.read()
     except OSError as error:
         raise StartupError(f"--js {path}: {error.strerror or error}") from None
     except UnicodeDecodeError as error:

@@ -10,21 +10,20 @@ from __future__ import annotations
 
 import copy
 import http
-import json
 import logging
-import logging.config
 import os
 import sys
 import time
-from configparser import RawConfigParser
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 from .accesslog import UVICORN_FORMAT, Exchange
 from .request_id import current
 
-LogConfig = dict[str, Any] | str | os.PathLike[str] | RawConfigParser | IO[Any] | None
+if TYPE_CHECKING:
+    from configparser import RawConfigParser
+
+    LogConfig = dict[str, Any] | str | os.PathLike[str] | RawConfigParser | IO[Any] | None
 
 TRACE_LEVEL = 5
 
@@ -182,9 +181,6 @@ def _style(colors: bool) -> tuple[bytes, bytes, bytes, dict[int, bytes]]:
     return f"{level}:     ".encode(), bold.encode(), normal.encode(), _Statuses(colors)
 
 
-_encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
-
-
 class LineFormatter(logging.Formatter):
     """The message alone: of an access record, the line in its own format."""
 
@@ -203,10 +199,16 @@ class JSONFormatter(logging.Formatter):
 
     _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        import json
+
+        self._encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
+
     def exchange_line(self, exchange: Exchange) -> str:
         """What format() gives for a record of this exchange, made now."""
         line = self._head(time.time(), "INFO", "asgiserver.access", exchange.pid)
-        return _encode(line | exchange.fields())
+        return self._encode(line | exchange.fields())
 
     @staticmethod
     def _head(at: float, level: str, logger: str, pid: int | None) -> dict[str, Any]:
@@ -231,7 +233,7 @@ class JSONFormatter(logging.Formatter):
             line["exception"] = self.formatException(record.exc_info)
         if record.stack_info:
             line["stack"] = self.formatStack(record.stack_info)
-        return _encode(line)
+        return self._encode(line)
 
 
 class AccessLog:
@@ -347,6 +349,8 @@ def configure(
     Raises:
         OSError, ValueError: the file cannot be read or is not a logging configuration.
     """
+    import logging.config
+
     logging.addLevelName(TRACE_LEVEL, "TRACE")
     if isinstance(log_config, dict):
         log_config = copy.deepcopy(log_config)
@@ -363,7 +367,7 @@ def configure(
                     formatter["use_colors"] = use_colors
         logging.config.dictConfig(log_config)
     elif isinstance(log_config, str | os.PathLike):
-        _configure_from_file(Path(log_config))
+        _configure_from_file(os.fspath(log_config))
     elif log_config is not None:
         logging.config.fileConfig(log_config, disable_existing_loggers=False)
 
@@ -377,19 +381,24 @@ def configure(
         access.propagate = False
 
 
-def _configure_from_file(path: Path) -> None:
-    if path.suffix == ".json":
-        logging.config.dictConfig(json.loads(path.read_text(encoding="utf-8")))
-    elif path.suffix in (".yaml", ".yml"):
-        try:
-            import yaml  # type: ignore[import-untyped]
-        except ImportError:
-            raise ValueError(
-                "a YAML logging configuration needs PyYAML (pip install pyyaml)"
-            ) from None
-        logging.config.dictConfig(yaml.safe_load(path.read_text(encoding="utf-8")))
-    else:
-        with path.open(encoding="utf-8") as file:
+def _configure_from_file(path: str) -> None:
+    import logging.config
+
+    suffix = os.path.splitext(path)[1]
+    with open(path, encoding="utf-8") as file:
+        if suffix == ".json":
+            import json
+
+            logging.config.dictConfig(json.load(file))
+        elif suffix in (".yaml", ".yml"):
+            try:
+                import yaml  # type: ignore[import-untyped]
+            except ImportError:
+                raise ValueError(
+                    "a YAML logging configuration needs PyYAML (pip install pyyaml)"
+                ) from None
+            logging.config.dictConfig(yaml.safe_load(file))
+        else:
             logging.config.fileConfig(file, disable_existing_loggers=False)
 
 

@@ -10,7 +10,6 @@ in ``asgiserver.request_id.current``. traceparent and its like are the applicati
 from __future__ import annotations
 
 import re
-import uuid
 from contextvars import ContextVar
 from typing import Any
 
@@ -33,6 +32,9 @@ class RequestId:
     def __init__(self, app: Any, header: str) -> None:
         self.app = app
         self.name = header.lower().encode("ascii")
+        from uuid import uuid4
+
+        self._new = uuid4
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serves a request."""
@@ -44,7 +46,7 @@ class RequestId:
         if len(given) == 1 and _USABLE.fullmatch(given[0]):
             request_id = given[0]
         else:
-            request_id = uuid.uuid4().hex.encode()
+            request_id = self._new().hex.encode()
             others = [pair for pair in scope["headers"] if pair[0] != name]
             scope["headers"] = [*others, (name, request_id)]
         current.set(request_id.decode())

@@ -19,7 +19,6 @@ import contextvars
 import functools
 import gc
 import logging
-import mmap
 import os
 import signal
 import socket
@@ -35,9 +34,10 @@ from .binds import address_text
 from .config import STARTUP_FAILURE, Config, StartupError
 from .lifespan import Lifespan
 from .logs import LOG_LEVELS, AccessLog, paint
-from .reload import has_loaded, run_apart
 
 if TYPE_CHECKING:
+    import mmap
+
     from .stats.reporter import Reporter
     from .stats.service import StatsThread
 
@@ -668,6 +668,9 @@ def _supervise(config: Config) -> int:
     """Runs worker processes. Returns the exit code."""
     from .supervisor import Supervisor
 
-    if config.watched is not None and has_loaded(config.watched):
-        return run_apart(config)
+    if config.watched is not None:
+        from .reload import has_loaded, run_apart
+
+        if has_loaded(config.watched):
+            return run_apart(config)
     return Supervisor(config).run()

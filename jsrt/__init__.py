@@ -11,6 +11,8 @@ Importing loads libnode and starts nothing: V8 boots with the first use of a `Co
 process may import jsrt and fork.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from ._jsrt import (
     Context,
     JSFunction,
@@ -22,7 +24,6 @@ from ._jsrt import (
     statistics,
     v8_version,
 )
-from .engine import JSEngine
 from .errors import (
     ContextClosed,
     ConversionError,
@@ -33,7 +34,10 @@ from .errors import (
     PendingPromiseError,
     Timeout,
 )
-from .tenants import Tenants
+
+if TYPE_CHECKING:
+    from .engine import JSEngine
+    from .tenants import Tenants
 
 Function = JSFunction
 """The name it had before there were other handles."""
@@ -60,3 +64,19 @@ __all__ = [
     "statistics",
     "v8_version",
 ]
+
+_HOME = {"JSEngine": "engine", "Tenants": "tenants"}
+"""What is imported when it is first used: a server that starts needs neither."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = globals()[name] = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -30,14 +30,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from processes import Failed, Group, busy, free_port, milliseconds
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 LIB = ROOT / "examples" / "fastapi_js" / "lib.js"
-TICK = os.sysconf("SC_CLK_TCK")
 WORKERS = 4
 CONNECTIONS = 20
 BURST = 100
@@ -68,10 +68,6 @@ FORMS = {
 FIGURES = ["cold_rps", "seed_rps", "wrk_rps", "p50_ms", "p99_ms", "rss_mb", "pss_mb", "isolates"]
 
 
-class Failed(Exception):
-    """Why a form could not be measured."""
-
-
 def expected(data: str) -> dict[str, object]:
     """What process(data) of lib.js has to answer, computed by Python."""
     cipher = ""
@@ -87,33 +83,27 @@ def expected(data: str) -> dict[str, object]:
 # ---- the server ------------------------------------------------------------------------------
 
 
-class Server:
-    """One running server: a process group of its own, led by the supervisor."""
+class Server(Group):
+    """One running server: the group is led by the supervisor."""
 
     def __init__(self, form: Form, app: str, peers: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.folder = tempfile.TemporaryDirectory(prefix="bench-seed-")
-        self.ready = Path(self.folder.name, "ready")
+        self.port = free_port()
+        self.ready_folder = tempfile.TemporaryDirectory(prefix="bench-seed-")
+        self.ready = Path(self.ready_folder.name, "ready")
         self.ready.touch()
-        self.log = Path(self.folder.name, "log")
-        head = [sys.executable, "-P", "-m", "asgiserver"]
+        head: list[str | Path] = [sys.executable, "-P", "-m", "asgiserver"]
         if form.server == "uvicorn":
             # By default its supervisor kills a worker that was busy for 5 s.
-            head = [str(peers / "uvicorn"), "--timeout-worker-healthcheck", "60"]
-        command = [*head, f"seed_apps:{app}", "--factory", "--app-dir", str(HERE)]
+            head = [peers / "uvicorn", "--timeout-worker-healthcheck", "60"]
+        command = [*head, f"seed_apps:{app}", "--factory", "--app-dir", HERE]
         command += ["--host", "127.0.0.1", "--port", str(self.port), "--workers", str(WORKERS)]
         command += ["--no-access-log", "--log-level", "info", *form.flags]
-        environment = os.environ | {
+        environment = {
             "SEED_ENGINE": form.engine,
             "SEED_READY": str(self.ready),
             "SEED_CONSTANT": json.dumps(expected(DATA)),
         }
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
-            )
+        super().__init__(command, ROOT, environment)
 
     def wait_ready(self, limit: float = 60) -> None:
         """Waits until all workers have started and the group rests: no request is made."""
@@ -127,28 +117,6 @@ class Server:
             time.sleep(0.1)
             started = len(self.ready.read_text().split()) >= WORKERS
             rest = rest + 1 if started and self.cpu() - before < 0.03 else 0
-
-    def members(self) -> Iterator[tuple[str, list[str]]]:
-        """(process id, fields of /proc/PID/stat from the state on) of each process of the group."""
-        for pid in filter(str.isdigit, os.listdir("/proc")):
-            with contextlib.suppress(OSError):
-                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-                if int(fields[2]) == self.process.pid:
-                    yield pid, fields
-
-    def cpu(self) -> float:
-        """CPU-seconds of the group so far, children already reaped included."""
-        return sum(sum(map(int, fields[11:15])) for _, fields in self.members()) / TICK
-
-    def memory(self) -> dict[str, float]:
-        """RSS and PSS of the whole group, supervisor included, in MB."""
-        total = {"Rss": 0, "Pss": 0}
-        for pid, _ in self.members():
-            with contextlib.suppress(OSError):
-                text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-                for key, kilobytes in re.findall(r"^(Rss|Pss):\s+(\d+)", text, re.M):
-                    total[key] += int(kilobytes)
-        return {"rss_mb": total["Rss"] / 1024, "pss_mb": total["Pss"] / 1024}
 
     def isolates(self) -> int:
         """How many V8 isolates live in the workers, as they tell themselves."""
@@ -167,21 +135,12 @@ class Server:
                 return sum(found.values())
         raise Failed(f"only {len(found)} of {WORKERS} workers answered GET /isolates")
 
-    def tail(self) -> str:
-        """The end of what the server said."""
-        return self.log.read_text(errors="replace").strip()[-400:] or "it said nothing"
-
-    def stop(self) -> None:
-        """Ends the group: first in good order, then by force."""
-        self.process.terminate()
-        try:
-            self.process.wait(10)
-        except subprocess.TimeoutExpired:
-            print(f"  the server did not stop within 10 s: {self.tail()}", file=sys.stderr)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-        self.folder.cleanup()
+    def stop(self, limit: float = 10) -> bool:
+        said, orderly = self.tail(), super().stop(limit)
+        if not orderly:
+            print(f"  the server did not stop within {limit:g} s: {said}", file=sys.stderr)
+        self.ready_folder.cleanup()
+        return orderly
 
 
 # ---- the load --------------------------------------------------------------------------------
@@ -239,12 +198,6 @@ def burst(port: int, total: int = BURST, connections: int = CONNECTIONS) -> floa
     return total / took
 
 
-def milliseconds(text: str) -> float:
-    """wrk's "812.00us", "1.20ms", "1.02s" as milliseconds."""
-    number, unit = re.fullmatch(r"([\d.]+)(us|ms|s|m)", text).groups()  # type: ignore[union-attr]
-    return float(number) * {"us": 1e-3, "ms": 1, "s": 1e3, "m": 6e4}[unit]
-
-
 def wrk(port: int, seconds: int, script: Path) -> dict[str, float]:
     """Loads the server with wrk. Raises Failed on any answer but 200, or any socket error."""
     command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency", "-s", str(script)]
@@ -269,14 +222,6 @@ def wrk(port: int, seconds: int, script: Path) -> dict[str, float]:
         "p50_ms": milliseconds(figure(r"^ +50% +(\S+)")),
         "p99_ms": milliseconds(figure(r"^ +99% +(\S+)")),
     }
-
-
-def busy() -> float:
-    """CPU-seconds the whole machine has worked so far."""
-    user, nice, system, _, _, irq, softirq, *_ = map(
-        int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
-    )
-    return (user + nice + system + irq + softirq) / TICK
 
 
 def measure(name: str, app: str, seconds: int, peers: Path, script: Path) -> dict[str, float]:

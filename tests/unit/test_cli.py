@@ -260,6 +260,21 @@ def test_wrong_usage(invoke, arguments, text):
     assert text in result.output
 
 
+def test_start_of_one_worker_loads_what_it_needs():
+    code = (
+        "import sys, asgiserver.cli, asgiserver.server, jsrt\n"
+        "asgiserver.Config('app:app').configure_logging()\n"
+        "bad = {'asgiserver.reload', 'asgiserver.supervisor', 'asgiserver.stats.service',\n"
+        "       'configparser', 'random', 'jsrt.engine', 'jsrt.tenants', 'encodings.idna'}\n"
+        "print(sorted(bad & set(sys.modules)))\n"
+        "print(jsrt.Tenants.__name__, jsrt.JSEngine.__name__)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True
+    )
+    assert done.stdout.splitlines() == ["[]", "Tenants JSEngine"]
+
+
 def test_version_loads_no_server():
     code = (
         "import sys; from asgiserver.cli import main\n"
