@@ -468,19 +468,23 @@ refuse(jsv8_isolate *iso, Entry &entry, v8::Local<v8::Value> value, jsv8_error_t
                        path.empty() ? "" : " at result", path.c_str());
 }
 
+bool
+says(jsv8_isolate *iso, v8::TryCatch &caught, const char *what)
+{
+    v8::Local<v8::String> text;
+    return caught.HasCaught() && !caught.HasTerminated() && !caught.Message().IsEmpty()
+           && v8::String::NewFromUtf8(iso->v8, what).ToLocal(&text)
+           && caught.Message()->Get()->StringEquals(text);
+}
+
 /* Why taking the value apart failed. Where the stack was full, by the value's nesting or by a getter
  * that recurses, it is the value that is at fault: nobody called anything. */
 jsv8_status_t
 unreadable(jsv8_isolate *iso, Entry &entry, v8::TryCatch &caught, jsv8_error_t *error)
 {
-    if (caught.HasCaught() && !caught.HasTerminated() && caught.Exception()->IsNativeError()
-        && !caught.Message().IsEmpty()) {
-        v8::Local<v8::String> text = caught.Message()->Get();
-        if (text->StringEquals(
-                literal(iso->v8, "Uncaught RangeError: Maximum call stack size exceeded"))) {
-            return fail(error, JSV8_CONVERSION,
-                        "the result is nested too deeply for the stack of this thread");
-        }
+    if (says(iso, caught, "Uncaught RangeError: Maximum call stack size exceeded")) {
+        return fail(error, JSV8_CONVERSION,
+                    "the result is nested too deeply for the stack of this thread");
     }
     return caught_status(iso, entry, caught, error);
 }
@@ -669,6 +673,11 @@ from_v8(jsv8_isolate *iso, Entry &entry, v8::Local<v8::Value> value, jsv8_want_t
     }
     if (packed == Packed::kThrown) {
         out->tag = JSV8_UNDEFINED;
+        if (says(iso, caught, "Uncaught TypeError: Cannot perform 'IsArray' on a proxy that has been "
+                              "revoked")) {
+            caught.Reset();
+            return refuse(iso, entry, value, error);
+        }
         return unreadable(iso, entry, caught, error);
     }
     if (want != JSV8_COPY && wants_ref(value)) {

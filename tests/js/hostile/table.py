@@ -162,7 +162,9 @@ def judged(case: Case, result: Result) -> bool:
     if not case.accepts(result.outcome):
         return False
     if result.outcome == "abort":
-        return case.fatal and "heap limit" in result.stderr
+        return case.fatal and "heap limit is" in result.stderr
+    if result.outcome in ("hang", "SIGKILL"):
+        return True
     return result.next == "yes" and not result.end
 
 
