@@ -56,7 +56,7 @@ class Buffers : public v8::ArrayBuffer::Allocator
 
 void watch_heap(jsv8_isolate *iso);  /* what V8 calls near the limit, and after collections */
 void watch_fatal(jsv8_isolate *iso); /* what it calls when it gives up; after Node's own */
-void condemn(jsv8_isolate *iso);    /* heap limit hit: stops JS, for good. [any] */
+void condemn(jsv8_isolate *iso);     /* heap limit hit: stops JS, for good. [any] */
 void drop_interrupts(jsv8_isolate *iso);
 
 /* Guards what [any] thread may touch of an isolate: refs, interrupts, the list of isolates. */

@@ -673,8 +673,9 @@ from_v8(jsv8_isolate *iso, Entry &entry, v8::Local<v8::Value> value, jsv8_want_t
     }
     if (packed == Packed::kThrown) {
         out->tag = JSV8_UNDEFINED;
-        if (says(iso, caught, "Uncaught TypeError: Cannot perform 'IsArray' on a proxy that has been "
-                              "revoked")) {
+        if (says(iso, caught,
+                 "Uncaught TypeError: Cannot perform 'IsArray' on a proxy that has been "
+                 "revoked")) {
             caught.Reset();
             return refuse(iso, entry, value, error);
         }
