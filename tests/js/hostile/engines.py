@@ -33,6 +33,10 @@ class Engine:
     def eval(self, code: str) -> Any:
         raise NotImplementedError
 
+    def define(self, code: str) -> None:
+        """Runs declarations of the global scope."""
+        self.eval(code + "; 0")
+
     def call(self, name: str, args: list[Any]) -> Any:
         raise NotImplementedError
 
@@ -103,6 +107,9 @@ class NeverJscore(Engine):
 
     def eval(self, code: str) -> Any:
         return self.js.eval(code, return_value=True)
+
+    def define(self, code: str) -> None:
+        self.js.compile(code)  # what eval() declares is gone when it returns
 
     def call(self, name: str, args: list[Any]) -> Any:
         return self.js.call(name, args)

@@ -73,7 +73,7 @@ def make(kind: str, case: Case) -> Engine:
         engine.ctx.compile(ADD)  # compiled code survives a heap limit
     else:
         engine = PEERS[kind]()
-        engine.eval(ADD + "; 0")
+        engine.define(ADD)
     engine.kind = kind  # type: ignore[attr-defined]
     return engine
 

@@ -27,7 +27,7 @@ DEEP = 100_000
 
 
 def define_id(engine: Engine) -> None:
-    engine.eval("function id(x) { return x }; 0")
+    engine.define("function id(x) { return x }")
 
 
 def ours(engine: Engine) -> Any:
@@ -110,7 +110,7 @@ def set_argument(engine: Engine) -> Any:
 
 def generator_argument(engine: Engine) -> Any:
     """generator as an argument"""
-    engine.eval("function sum(g) { let s = 0; for (const x of g) s += x; return s }; 0")
+    engine.define("function sum(g) { let s = 0; for (const x of g) s += x; return s }")
     return engine.call("sum", [(n for n in range(4))])
 
 
@@ -121,7 +121,7 @@ def endless_generator(engine: Engine) -> Any:
         while True:
             yield 1
 
-    engine.eval("function sum(g) { let s = 0; for (const x of g) s += x; return s }; 0")
+    engine.define("function sum(g) { let s = 0; for (const x of g) s += x; return s }")
     return engine.call("sum", [endless()])
 
 
@@ -248,7 +248,7 @@ def resized_bytearray(engine: Engine) -> Any:
     """bytearray resized while the call runs"""
     data = bytearray(1000)
     engine.expose("grow", lambda: data.extend(bytes(1 << 20)))
-    engine.eval("function f(b) { grow(); return b.length }; 0")
+    engine.define("function f(b) { grow(); return b.length }")
     return engine.call("f", [data])
 
 
@@ -268,13 +268,13 @@ def released_view(engine: Engine) -> Any:
 
 def many_arguments(engine: Engine) -> Any:
     """100,000 arguments"""
-    engine.eval("function count() { return arguments.length }; 0")
+    engine.define("function count() { return arguments.length }")
     return engine.call("count", [0] * 100_000)
 
 
 def million_arguments(engine: Engine) -> Any:
     """10,000,000 arguments"""
-    engine.eval("function count() { return arguments.length }; 0")
+    engine.define("function count() { return arguments.length }")
     engine.call("count", [0] * 10_000_000)
 
 
@@ -291,13 +291,13 @@ def half_gigabyte_source(engine: Engine) -> Any:
 
 def text_of_twice_the_limit(engine: Engine) -> Any:
     """str of twice the heap limit as an argument"""
-    engine.eval("function length(x) { return x.length }; 0")
+    engine.define("function length(x) { return x.length }")
     return engine.call("length", ["\u20ac" * (HEAP_MB << 20)])
 
 
 def list_of_twice_the_limit(engine: Engine) -> Any:
     """list that fills the heap twice, as an argument"""
-    engine.eval("function length(x) { return x.length }; 0")
+    engine.define("function length(x) { return x.length }")
     engine.call("length", [[[n] for n in range(3_000_000)]])
 
 
@@ -398,7 +398,7 @@ def mutual_recursion(engine: Engine) -> Any:
         return engine.call("js", [n])
 
     engine.expose("down", down)
-    engine.eval("function js(n) { return n <= 0 ? 'bottom' : down(n - 1) }; 0")
+    engine.define("function js(n) { return n <= 0 ? 'bottom' : down(n - 1) }")
     return engine.call("js", [10_000])
 
 
@@ -408,7 +408,7 @@ def mutual_recursion_unbound(engine: Engine) -> Any:
     sys.setrecursionlimit(10**6)
     try:
         engine.expose("down", lambda: engine.call("js", []))
-        engine.eval("function js() { return down() }; 0")
+        engine.define("function js() { return down() }")
         return engine.call("js", [])
     finally:
         sys.setrecursionlimit(before)
@@ -424,7 +424,7 @@ def recursion_with_catch(engine: Engine) -> Any:
             return 7
 
     engine.expose("down", down)
-    engine.eval("function js() { try { return down() } catch { return 8 } }; 0")
+    engine.define("function js() { try { return down() } catch { return 8 } }")
     return engine.call("js", []) in (7, 8)
 
 
@@ -587,7 +587,7 @@ def other_thread(engine: Engine) -> Any:
 
 def eight_threads(engine: Engine) -> Any:
     """8 threads on one object"""
-    engine.eval("function double(x) { return x * 2 }; 0")
+    engine.define("function double(x) { return x * 2 }")
     wrong: list[Any] = []
 
     def work(n: int) -> None:
