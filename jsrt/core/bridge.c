@@ -280,7 +280,7 @@ jsrt_bridge_turn(EngineObject *engine, PyObject *unused)
     jsrt_engine_turn(engine, 0);
     PyObject *raised = engine->watch.raised;
     engine->watch.raised = NULL;
-    int timed_out = engine->watch.timed_out;
+    int timed_out = jsrt_watch_timed_out(&engine->watch);
     int code = 0;
     if (engine->turn != NULL) {
         code = schedule(engine);

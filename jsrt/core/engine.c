@@ -571,7 +571,7 @@ jsrt_engine_raise(EngineObject *engine, jsv8_status_t status, const jsv8_error_t
         Py_DECREF(raised);
         return;
     }
-    if (status == JSV8_TERMINATED && watch->timed_out) {
+    if (status == JSV8_TERMINATED && jsrt_watch_timed_out(watch)) {
         jsrt_error_raise_timeout(engine->state, engine->timeout);
         return;
     }

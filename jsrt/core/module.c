@@ -181,6 +181,12 @@ register_exit(PyObject *module)
 static int
 module_exec(PyObject *module)
 {
+    /* The slot below says so from 3.12 on, and only to interpreters that check. */
+    if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
+        PyErr_SetString(PyExc_ImportError,
+                        "jsrt does not support subinterpreters: V8 is one for the process");
+        return -1;
+    }
     jsrt_state_t *state = jsrt_state_of(module);
     state->module = module;
     state->function_vectorcall = jsrt_function_vectorcall();

@@ -179,7 +179,7 @@ interrupted(EngineObject *engine, uint64_t deadline)
     if (PyErr_CheckSignals() < 0) {
         return 1;
     }
-    if (engine->watch.timed_out || (deadline != 0 && jsrt_now() >= deadline)) {
+    if (jsrt_watch_timed_out(&engine->watch) || (deadline != 0 && jsrt_now() >= deadline)) {
         jsrt_error_raise_timeout(engine->state, engine->timeout);
         return 1;
     }

@@ -19,6 +19,7 @@
 enum {
     TICK_MS = 10,          /* how often running calls are looked at */
     SIGNALS_EVERY_MS = 50, /* how often a long call looks for Ctrl-C */
+    FORCE_AFTER_MS = 100,  /* an overdue call that serves no interrupt is stopped then */
     IDLE_TICKS = 100       /* ticks without a call before the thread sleeps */
 };
 
@@ -106,6 +107,24 @@ ask(jsrt_watch_t *watch, uint64_t call, uint64_t now)
     }
 }
 
+/* In two steps, a tick apart (jsv8.h). */
+static void
+force(jsrt_watch_t *watch, uint64_t call)
+{
+    if (!watch->forcing) {
+        jsv8_force_next(watch->isolate);
+        watch->forcing = 1;
+        return;
+    }
+    if (atomic_load(&watch->forced_call) != call) {
+        uint64_t before = atomic_exchange(&watch->forced_call, call);
+        if (!jsv8_force(watch->isolate)) {
+            atomic_store(&watch->forced_call, before);
+            watch->forcing = 0;
+        }
+    }
+}
+
 /* Returns 1 where the engine was used since the last look. */
 static int
 look(jsrt_watch_t *watch, uint64_t now)
@@ -115,14 +134,21 @@ look(jsrt_watch_t *watch, uint64_t now)
         watch->seen = call;
         watch->since = now;
         watch->asked = 0;
+        watch->forcing = 0;
         return 1;
     }
     if (!(call & 1)) {
         return 0;
     }
     if (watch->timeout != 0 && now - watch->since >= watch->timeout) {
-        atomic_store(&watch->overdue_call, call);
+        if (atomic_exchange(&watch->overdue_call, call) != call) {
+            watch->overdue_since = now;
+        }
         ask(watch, call, now);
+        if (atomic_load(&watch->interrupt_due)
+            && now - watch->overdue_since >= FORCE_AFTER_MS * MILLISECOND) {
+            force(watch, call);
+        }
     } else if (watch->asked == 0 || now - watch->asked >= SIGNALS_EVERY_MS * MILLISECOND) {
         ask(watch, call, now);
     }

@@ -8,9 +8,11 @@
  * put down the GIL, look for signals, or stop itself when its time is over.
  *
  * Invariants
- *   1. The watchdog only ever asks for an interrupt. Whatever follows (putting down the GIL,
- *      terminating) happens on the thread that runs the JavaScript, which checks that the call
- *      is still the one that was meant: a call can never be stopped for another one's sins.
+ *   1. The watchdog asks for an interrupt. Whatever follows (putting down the GIL, terminating)
+ *      happens on the thread that runs the JavaScript, which checks that the call is still the one
+ *      that was meant: a call can never be stopped for another one's sins. Where an interrupt is
+ *      not served (V8's own C++ runs, or Python that JavaScript called), and the time is over, the
+ *      watchdog stops the call itself, by a means that no later call is hit by (jsv8_force).
  *   2. The GIL is put down without V8's Locker as long as one thread uses V8: Lockers cost more than
  *      a call, and V8 never forgets that there was one. Another thread that wants V8 asks
  *      (engine.c, turn_locking_on), and the thread inside takes its Locker then.
@@ -32,10 +34,11 @@ typedef struct jsrt_watch {
     struct jsrt_watch *next, *previous; /* borrowed */
     jsv8_isolate_t *isolate;            /* borrowed; NULL: not linked */
     uint64_t timeout;                   /* ns, 0: none */
-    uint64_t seen, since, asked;
+    uint64_t seen, since, asked, overdue_since;
+    int forcing; /* jsv8_force_next was called for the call seen last */
 
     /* Between the watchdog and the interrupted thread: numbers of calls. */
-    _Atomic uint64_t long_call, overdue_call;
+    _Atomic uint64_t long_call, overdue_call, forced_call;
     _Atomic int interrupt_due;
 
     /* Of the thread that runs the call. */
@@ -88,6 +91,15 @@ static inline int
 jsrt_watch_busy(jsrt_watch_t *watch)
 {
     return (int)(atomic_load_explicit(&watch->sequence, memory_order_relaxed) & 1);
+}
+
+/* Whether the call that runs was stopped because its time is over. Inside. */
+static inline int
+jsrt_watch_timed_out(jsrt_watch_t *watch)
+{
+    return watch->timed_out
+           || atomic_load_explicit(&watch->forced_call, memory_order_relaxed)
+                  == atomic_load_explicit(&watch->sequence, memory_order_relaxed);
 }
 
 /* Takes the GIL back where it was put down during a call. */

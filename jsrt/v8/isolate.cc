@@ -224,6 +224,7 @@ jsv8_isolate_new(const jsv8_isolate_config_t *config, jsv8_isolate_t **out, jsv8
         }
         status =
             iso->profile == JSV8_PROFILE_BARE ? start_bare(iso, error) : start_node(iso, error);
+        watch_fatal(iso);
         if (status == JSV8_OK) {
             v8::HandleScope scope(iso->v8);
             v8::Context::Scope context_scope(strong(iso->context));

@@ -38,7 +38,9 @@ enum Attention : uint32_t {
     kStop = 1,      /* jsv8_terminate() was called and nothing has ended because of it yet */
     kCondemned = 2, /* the heap limit was hit: never cleared */
     kDeadRefs = 4,  /* refs were given back and wait to be released */
-    kInterrupt = 8  /* callbacks of jsv8_interrupt() wait */
+    kInterrupt = 8, /* callbacks of jsv8_interrupt() wait */
+    kForcing = 16,  /* jsv8_force() may stop the call that is under way, and no later one */
+    kForced = 32    /* it did: kStop is of its making */
 };
 
 /* Memory that results point to: grows as needed, shrinks when big uses have become rare. */
@@ -134,6 +136,7 @@ struct jsv8_isolate : jsv8::RealmParts {
 
     std::shared_ptr<jsv8::Buffers> buffers; /* V8 and BackingStores share it */
     size_t heap_limit = 0;
+    bool collecting = false; /* a thorough collection was asked for */
 
     void (*on_unhandled)(void *user, const jsv8_error_t *error) = nullptr;
     void *user = nullptr; /* borrowed; host.cc [any, written under registry] */

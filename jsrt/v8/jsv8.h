@@ -207,6 +207,11 @@ void jsv8_lock_current(jsv8_isolate_t *isolate);
 
 /* Makes the running or next call on the isolate end with JSV8_TERMINATED. [any] */
 void jsv8_terminate(jsv8_isolate_t *isolate);
+/* The same for C++ of V8's own that serves no interrupts, and for the call alone that is under way:
+ * first jsv8_force_next; some milliseconds later, if that call is still the one that runs,
+ * jsv8_force, which returns 0 where another has been entered since. [any] */
+void jsv8_force_next(jsv8_isolate_t *isolate);
+int jsv8_force(jsv8_isolate_t *isolate);
 /* Takes back a termination that came too late to stop anything, or, inside a callback of the
  * host's, one that has ended the calls made from there and is to end no more. [home] */
 void jsv8_terminate_cancel(jsv8_isolate_t *isolate);

@@ -7,15 +7,25 @@
  * Locker resets it, and code that never checks its stack never sees it. kStop is cleared when
  * the outermost call it ended closes, together with V8's flag.
  *
+ * jsv8_force is for C++ of V8's own that looks for a termination now and then, but runs no
+ * interrupts: arithmetic of huge BigInts. It stops the call that was under way when kForcing was
+ * set, at least a tick before: an entry takes kForcing away, under the registry lock.
+ *
  * Heap. V8 asks, during a collection, what to do near the limit: we raise it, so that the running
  * JavaScript can unwind, condemn the isolate and terminate. Asked again, we raise it again, the
- * only other answer being an abort of the process.
+ * only other answer being an abort of the process: C++ that cannot be stopped (JSON.parse) needs
+ * what it needs. V8 does not ask where one allocation alone is too large. But it makes a last
+ * collection then, whose end we see: four times the limit is as far as V8 lets us go there. Beyond
+ * that it ends the process, and we say why. The memories of WebAssembly, which pass no allocator of
+ * ours, are looked at after collections, which V8 makes when they grow.
  */
 #include "limit.hh"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <mutex>
@@ -40,7 +50,6 @@ constexpr size_t kStackUsed = 16 * 1024 * 1024; /* of a larger stack */
 constexpr size_t kHeapRaise = 16 * 1024 * 1024;
 constexpr size_t kMostLent = 48 * 1024 * 1024;
 constexpr size_t kSmallBlock = 256 * 1024;
-constexpr int kLastTry = 4; /* V8: at once, after each of two collections, after a full one */
 
 std::mutex &
 registry()
@@ -81,8 +90,65 @@ stack_limit()
 size_t
 near_heap_limit(void *data, size_t current, size_t initial)
 {
-    condemn(static_cast<jsv8_isolate *>(data));
-    return current + std::max(kHeapRaise, initial / 2);
+    auto *iso = static_cast<jsv8_isolate *>(data);
+    v8::HeapStatistics figures;
+    iso->v8->GetHeapStatistics(&figures); /* it may be beyond the limit by far already */
+    condemn(iso);
+    return std::max(current, figures.total_heap_size()) + std::max(kHeapRaise, initial / 2);
+}
+
+void
+after_collection(v8::Isolate *v8, v8::GCType, v8::GCCallbackFlags flags, void *data)
+{
+    auto *iso = static_cast<jsv8_isolate *>(data);
+    if (iso->collecting || iso->disposing) {
+        return;
+    }
+    /* With all of Node's modules JavaScript can have such collections made (v8.writeHeapSnapshot). */
+    if ((flags & v8::kGCCallbackFlagCollectAllAvailableGarbage) && !iso->buffers->refusing()
+        && iso->profile != JSV8_PROFILE_NODE) {
+        condemn(iso); /* V8's last try to make room */
+        v8->IncreaseHeapLimitForDebugging();
+        return;
+    }
+    if (iso->heap_limit != 0) {
+        v8::HeapStatistics figures;
+        v8->GetHeapStatistics(&figures);
+        if (figures.external_memory() > iso->buffers->held() + iso->heap_limit) {
+            condemn(iso);
+        }
+    }
+}
+
+[[noreturn]] void
+give_up(const char *location)
+{
+    v8::Isolate *v8 = v8::Isolate::TryGetCurrent();
+    auto *iso = v8 != nullptr ? static_cast<jsv8_isolate *>(v8->GetData(kDataSlot)) : nullptr;
+    char limit[64] = "no heap limit was set", line[320];
+    if (iso != nullptr && iso->heap_limit != 0) {
+        snprintf(limit, sizeof(limit), "the heap limit is %.6g MB",
+                 static_cast<double>(iso->heap_limit) / (1 << 20));
+    }
+    int length = snprintf(line, sizeof(line),
+                          "jsrt: fatal: JavaScript made one allocation beyond all bounds (%s), "
+                          "which V8 cannot survive: the process ends (%.100s)\n",
+                          limit, location != nullptr ? location : "");
+    if (write(STDERR_FILENO, line, static_cast<size_t>(length)) < 0) {
+        abort();
+    }
+    abort();
+}
+
+#if V8_MAJOR_VERSION < 11
+void
+on_out_of_memory(const char *location, bool)
+#else
+void
+on_out_of_memory(const char *location, const v8::OOMDetails &)
+#endif
+{
+    give_up(location);
 }
 
 }   // namespace
@@ -196,6 +262,13 @@ void
 attend(jsv8_isolate *iso)
 {
     uint32_t bits = iso->attention.load(std::memory_order_acquire);
+    if (bits & kForcing) {
+        Registry guard; /* jsv8_force has come in time, or never will */
+        if (iso->attention.fetch_and(~(kForcing | kForced)) & kForced) {
+            iso->attention.fetch_and(~kStop);
+            iso->v8->CancelTerminateExecution();
+        }
+    }
     if (bits & kDeadRefs) {
         release_dead_refs(iso);
         release_dead_realms(iso);
@@ -208,7 +281,7 @@ attend(jsv8_isolate *iso)
 void
 end_stop(jsv8_isolate *iso)
 {
-    uint32_t before = iso->attention.fetch_and(~kStop);
+    uint32_t before = iso->attention.fetch_and(~(kStop | kForcing | kForced));
     iso->v8->CancelTerminateExecution();
     if (!(before & kCondemned)) {
         unwind_node(iso);
@@ -227,6 +300,13 @@ void
 watch_heap(jsv8_isolate *iso)
 {
     iso->v8->AddNearHeapLimitCallback(near_heap_limit, iso);
+    iso->v8->AddGCEpilogueCallback(after_collection, iso, v8::kGCTypeMarkSweepCompact);
+}
+
+void
+watch_fatal(jsv8_isolate *iso)
+{
+    iso->v8->SetOOMErrorHandler(on_out_of_memory);
 }
 
 void
@@ -253,7 +333,7 @@ Buffers::admit(size_t length)
     bool again = refused_length_.exchange(length) == length;
     int tries = again ? refused_.fetch_add(1) + 1 : (refused_.store(1), 1);
     jsv8_isolate *iso = iso_.load();
-    if (length <= kSmallBlock && tries >= kLastTry && iso != nullptr) {
+    if (length <= kSmallBlock && tries > kTriesBeforeLast && iso != nullptr) {
         refused_.store(0);
         condemn(iso);
         return true;
@@ -385,6 +465,24 @@ jsv8_terminate(jsv8_isolate_t *iso)
 }
 
 void
+jsv8_force_next(jsv8_isolate_t *iso)
+{
+    iso->attention.fetch_or(kForcing);
+}
+
+int
+jsv8_force(jsv8_isolate_t *iso)
+{
+    Registry guard;
+    if (!(iso->attention.load() & kForcing)) {
+        return 0;
+    }
+    iso->attention.fetch_or(kStop | kForced);
+    iso->v8->TerminateExecution();
+    return 1;
+}
+
+void
 jsv8_terminate_cancel(jsv8_isolate_t *iso)
 {
     if (!(iso->attention.load() & kStop)) {
@@ -444,10 +542,12 @@ void
 jsv8_collect(jsv8_isolate_t *iso, int thorough)
 {
     Entry entry(iso);
+    iso->collecting = true;
     if (thorough) {
         iso->v8->LowMemoryNotification();
-        return;
+    } else {
+        iso->v8->MemoryPressureNotification(v8::MemoryPressureLevel::kCritical);
+        iso->v8->MemoryPressureNotification(v8::MemoryPressureLevel::kNone);
     }
-    iso->v8->MemoryPressureNotification(v8::MemoryPressureLevel::kCritical);
-    iso->v8->MemoryPressureNotification(v8::MemoryPressureLevel::kNone);
+    iso->collecting = false;
 }

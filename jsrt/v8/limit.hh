@@ -37,12 +37,20 @@ class Buffers : public v8::ArrayBuffer::Allocator
     {
         return held_.load(std::memory_order_relaxed);
     }
+    /* Whether V8 collects garbage for the sake of a block that was refused three times. */
+    bool refusing() const
+    {
+        return refused_.load(std::memory_order_relaxed) == kTriesBeforeLast;
+    }
     void detach()
     {
         iso_.store(nullptr);
     } /* the isolate goes, blocks may stay */
 
   private:
+    /* V8 asks at once, after each of two collections, and after a full one. */
+    static constexpr int kTriesBeforeLast = 3;
+
     bool admit(size_t length);
 
     std::atomic<jsv8_isolate *> iso_; /* weak: cleared by detach() */
@@ -53,8 +61,9 @@ class Buffers : public v8::ArrayBuffer::Allocator
     std::atomic<int> refused_{0};
 };
 
-void watch_heap(jsv8_isolate *iso); /* installs the near-heap-limit callback */
-void condemn(jsv8_isolate *iso);    /* heap limit hit: stops JS, for good. [any] */
+void watch_heap(jsv8_isolate *iso);  /* what V8 calls near the limit, and after collections */
+void watch_fatal(jsv8_isolate *iso); /* what it calls when it gives up; after Node's own */
+void condemn(jsv8_isolate *iso);     /* heap limit hit: stops JS, for good. [any] */
 void drop_interrupts(jsv8_isolate *iso);
 
 /* Guards what [any] thread may touch of an isolate: refs, interrupts, the list of isolates. */

@@ -177,6 +177,10 @@ jsv8_process_start(const char *share_dir, jsv8_error_t *error)
                  started->errors().front().c_str());
         return jsv8::fail(error, JSV8_UNSUPPORTED, reason);
     }
+#if V8_MAJOR_VERSION < 12
+    /* A shared memory of WebAssembly is in no budget: V8 counts it for nobody. */
+    v8::V8::SetFlagsFromString("--no-experimental-wasm-threads");
+#endif
     the_platform = node::MultiIsolatePlatform::Create(kWorkerThreads).release();
     v8::V8::InitializePlatform(the_platform);
     v8::V8::Initialize();

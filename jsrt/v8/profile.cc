@@ -123,7 +123,9 @@ jsv8_heap_snapshot(jsv8_isolate_t *iso, jsv8_write_t write, void *user)
         return entry.stop_status();
     }
     v8::HeapProfiler *profiler = iso->v8->GetHeapProfiler();
+    iso->collecting = true;
     const v8::HeapSnapshot *snapshot = profiler->TakeHeapSnapshot();
+    iso->collecting = false;
     if (snapshot == nullptr) {
         return JSV8_NO_MEMORY;
     }

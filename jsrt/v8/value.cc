@@ -477,6 +477,27 @@ refuse(jsv8_isolate *iso, Entry &entry, v8::Local<v8::Value> value, jsv8_error_t
                        path.empty() ? "" : " at result", path.c_str());
 }
 
+bool
+says(jsv8_isolate *iso, v8::TryCatch &caught, const char *what)
+{
+    v8::Local<v8::String> text;
+    return caught.HasCaught() && !caught.HasTerminated() && !caught.Message().IsEmpty()
+           && v8::String::NewFromUtf8(iso->v8, what).ToLocal(&text)
+           && caught.Message()->Get()->StringEquals(text);
+}
+
+/* Why taking the value apart failed. Where the stack was full, by the value's nesting or by a getter
+ * that recurses, it is the value that is at fault: nobody called anything. */
+jsv8_status_t
+unreadable(jsv8_isolate *iso, Entry &entry, v8::TryCatch &caught, jsv8_error_t *error)
+{
+    if (says(iso, caught, "Uncaught RangeError: Maximum call stack size exceeded")) {
+        return fail(error, JSV8_CONVERSION,
+                    "the result is nested too deeply for the stack of this thread");
+    }
+    return caught_status(iso, entry, caught, error);
+}
+
 jsv8_status_t
 no_scratch(jsv8_error_t *error)
 {
@@ -661,7 +682,13 @@ from_v8(jsv8_isolate *iso, Entry &entry, v8::Local<v8::Value> value, jsv8_want_t
     }
     if (packed == Packed::kThrown) {
         out->tag = JSV8_UNDEFINED;
-        return caught_status(iso, entry, caught, error);
+        if (says(iso, caught,
+                 "Uncaught TypeError: Cannot perform 'IsArray' on a proxy that has been "
+                 "revoked")) {
+            caught.Reset();
+            return refuse(iso, entry, value, error);
+        }
+        return unreadable(iso, entry, caught, error);
     }
     if (want != JSV8_COPY && wants_ref(value)) {
         return give_ref(iso, entry.context(), value, out, error);
@@ -681,7 +708,7 @@ from_v8(jsv8_isolate *iso, Entry &entry, v8::Local<v8::Value> value, jsv8_want_t
         caught.Reset();
         return refuse(iso, entry, value, error);
     }
-    return caught_status(iso, entry, caught, error);
+    return unreadable(iso, entry, caught, error);
 }
 
 int

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import gc
 import itertools
+import os
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -269,3 +270,16 @@ def test_async_callbacks_leave_nothing(make_loop: Callable[[], asyncio.AbstractE
 
             left = growth(lambda: runner.run(work(js, count)), measure=measure)
             assert left.blocks < count // 4
+
+
+def test_rss_stays_flat_over_many_medium_results() -> None:
+    """A million calls with CASGI_LEAK_CALLS=1000000; the warm-up is a tenth, 20,000 at least."""
+    calls = int(os.environ.get("CASGI_LEAK_CALLS", "60000"))
+    with context() as js:
+        js.compile("const rows = n => many.slice(n % 1900, n % 1900 + 20)")
+        for number in range(max(calls // 10, 20_000)):
+            js.call("rows", [number])
+        before = Memory.now().resident
+        for number in range(calls):
+            assert len(js.call("rows", [number])) == 20
+        assert Memory.now().resident - before < 5 << 20

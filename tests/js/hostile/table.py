@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: MIT
+"""Runs all cases with all engines, and writes the table of what came of it.
+
+    tools/peers --js                        # once: the peers, in build/peers-js
+    python tests/js/hostile/table.py [--only TEXT] [--engines realm,isolate] [--out FILE]
+
+Each case runs in a process of its own, with a deadline. A peer that is not installed is named below
+the table. Results are kept beside the table (.json), so that a part can be run again. Prints which
+of ours are not as they must be.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from cases import Case, all_cases
+from engines import HEAP_MB, OURS, PEERS, TIMEOUT
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[2]
+DEADLINE = 5.0
+HEAVY_DEADLINE = 60.0
+START = 60.0
+"""Seconds for the interpreter and the first engine: a loaded machine is nobody's fault."""
+MODULES = {
+    "never_jscore": "never_jscore",
+    "mini-racer": "py_mini_racer",
+    "stpyv8": "STPyV8",
+    "jsrun": "jsrun",
+    "pythonmonkey": "pythonmonkey",
+    "iv8": "iv8",
+}
+
+
+@dataclass
+class Result:
+    """What came of one case with one engine.
+
+    Attributes:
+        outcome: as scripts.py explains; or "SIGSEGV" and the like, "hang", "exit N", "no start".
+        text: the error's first line, or the end of stderr of a process that died.
+        ms: how long it took, None where it did not end.
+        next: "yes", what went wrong, or "" where there was no next call.
+        end: what became of the process afterwards; "" if it ended as it should.
+    """
+
+    outcome: str = ""
+    text: str = ""
+    ms: float | None = None
+    next: str = ""
+    end: str = ""
+    stderr: str = ""
+
+
+def fate(code: int | None) -> str:
+    if code is None:
+        return "hang"
+    if code < 0:
+        return (
+            "abort"
+            if -code in (signal.SIGABRT, signal.SIGTRAP, signal.SIGILL)
+            else (signal.Signals(-code).name)
+        )
+    return f"exit {code}" if code else ""
+
+
+def run(python: str, kind: str, names: list[str], deadline: float = DEADLINE) -> dict[str, Result]:
+    """Runs cases in one process. Where it dies, the case that was under way has its fate."""
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        environment = dict(os.environ, CASGI_JS_CACHE="off")
+        if kind in OURS:
+            paths = [environment.get("PYTHONPATH"), str(ROOT)]
+            environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+        process = subprocess.Popen(
+            [python, "-X", "faulthandler", str(HERE / "run_cases.py"), kind, *names],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            env=environment,
+            start_new_session=True,
+        )
+        code: int | None
+        try:
+            begun = time.monotonic()
+            while process.poll() is None and time.monotonic() - begun < START:
+                if b'"begin"' in os.pread(out.fileno(), 4096, 0):
+                    break
+                time.sleep(0.02)
+            code = process.wait(deadline)
+        except subprocess.TimeoutExpired:
+            code = None
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        process.wait()
+        out.seek(0)
+        err.seek(0)
+        lines = out.read().decode(errors="replace").splitlines()
+        stderr = err.read().decode(errors="replace")
+    results: dict[str, Result] = {}
+    current, done = None, False
+    for line in lines:
+        try:
+            said = json.loads(line)
+        except ValueError:
+            continue
+        if not isinstance(said, dict):
+            continue
+        if "begin" in said:
+            current = results[said["begin"]] = Result()
+        elif current is not None and "outcome" in said:
+            current.outcome, current.text, current.ms = said["outcome"], said["text"], said["ms"]
+        elif current is not None and "next" in said:
+            current.next = said["next"]
+        elif "done" in said:
+            done = True
+    if current is None:
+        current = results[names[0]] = Result(outcome=f"no start: {fate(code)}")
+    elif code != 0 or not done:
+        if current.outcome == "":
+            current.outcome = fate(code)
+        elif current.next == "":
+            current.next = fate(code)
+        else:
+            current.end = fate(code)
+    current.stderr = stderr
+    if current.text == "" and stderr and code != 0:
+        current.text = stderr.strip().splitlines()[0][:200]
+    return results
+
+
+def cell(result: Result) -> str:
+    outcome = result.outcome.replace("|", "\\|").replace("\n", " ")
+    if len(outcome) > 40:
+        outcome = outcome[:37] + "…"
+    text = f"`{outcome}`" if outcome.startswith("= ") else outcome
+    if result.ms is not None and result.outcome != "-":
+        text += f", {result.ms:.0f} ms" if result.ms >= 1 else ", <1 ms"
+    if result.next not in ("", "yes"):
+        text += f", **next: {result.next.split(':')[0][:40]}**"
+    if result.end:
+        text += f", **at exit: {result.end}**"
+    bad = result.outcome in ("hang", "abort") or result.outcome.startswith(("SIG", "exit"))
+    return f"**{text}**" if bad else text
+
+
+def judged(case: Case, result: Result) -> bool:
+    """Whether ours did what it must."""
+    if not case.accepts(result.outcome):
+        return False
+    if result.outcome == "abort":
+        return case.fatal and "heap limit is" in result.stderr
+    if result.outcome in ("hang", "SIGKILL"):
+        return True
+    return result.next == "yes" and not result.end
+
+
+def installed(python: str) -> list[str]:
+    """The peers that an interpreter has."""
+    found = []
+    for name, module in MODULES.items():
+        code = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({module!r}) is None)"
+        if subprocess.run([python, "-c", code]).returncode == 0:
+            found.append(name)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--only", default="", help="cases whose id contains this")
+    parser.add_argument("--engines", default="", help="comma-separated; default: all there are")
+    parser.add_argument("--peer-python", default=str(ROOT / "build/peers-js/bin/python"))
+    parser.add_argument("--out", default=str(ROOT / "build/hostile.md"))
+    parser.add_argument("--peer-deadline", type=float, default=DEADLINE, help="seconds")
+    parser.add_argument("--jobs", type=int, default=1)
+    options = parser.parse_args()
+
+    cases = [case for case in all_cases().values() if options.only in case.id]
+    there = installed(options.peer_python) if Path(options.peer_python).exists() else []
+    kinds = [*OURS, *there]
+    if options.engines:
+        kinds = [kind for kind in options.engines.split(",") if kind in OURS or kind in there]
+    out = Path(options.out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    store = out.with_suffix(".json")
+    table: dict[tuple[str, str], Result] = {}
+    if store.exists():
+        table = {(c, k): Result(**fields) for c, k, fields in json.loads(store.read_text())}
+
+    def one(job: tuple[Case, str]) -> None:
+        case, kind = job
+        python = sys.executable if kind in OURS else options.peer_python
+        if kind in OURS:
+            deadline = HEAVY_DEADLINE if case.heavy else DEADLINE
+            deadline += case.limits.get("timeout", 0)
+        else:
+            deadline = HEAVY_DEADLINE / 4 if case.heavy else options.peer_deadline
+        table[case.id, kind] = run(python, kind, [case.id], deadline)[case.id]
+
+    def save() -> None:
+        store.write_text(json.dumps([[c, k, asdict(result)] for (c, k), result in table.items()]))
+        out.write_text(markdown(table, [*OURS, *there]))
+
+    jobs = [(case, kind) for case in cases for kind in kinds if kind in OURS or case.common]
+    with ThreadPoolExecutor(options.jobs) as pool:
+        for done, _ in enumerate(pool.map(one, jobs), 1):
+            if sys.stderr.isatty():
+                print(f"\r{done} of {len(jobs)}", end="", file=sys.stderr)
+            if done % 50 == 0:
+                save()
+    save()
+    wrong = [
+        (case, kind, table[case.id, kind])
+        for case in cases
+        for kind in kinds
+        if kind in OURS and not judged(case, table[case.id, kind])
+    ]
+    for case, kind, result in wrong:
+        print(
+            f"{kind:8} {case.id}: {result.outcome} ({result.text}) next {result.next!r} "
+            f"{result.end} {result.ms and round(result.ms)} ms; expected {case.expected}"
+        )
+    print(f"{len(cases)} cases, {len(wrong)} of ours not as they should be; {out}")
+    sys.exit(1 if wrong else 0)
+
+
+def markdown(table: dict[tuple[str, str], Result], kinds: list[str]) -> str:
+    cases = all_cases().values()
+    lines = [
+        f"Timeout {TIMEOUT} s and heap limit {HEAP_MB} MB where an engine has them; deadline of a "
+        f"case {DEADLINE:.0f} s, {HEAVY_DEADLINE:.0f} s for the heavy ones.",
+        "",
+        "| case | " + " | ".join(kinds) + " |",
+        "|---|" + "---|" * len(kinds),
+    ]
+    for case in cases:
+        row = [cell(table[case.id, kind]) if (case.id, kind) in table else "" for kind in kinds]
+        lines.append("| " + " | ".join([case.id.replace("|", "\\|"), *row]) + " |")
+    lines += ["", "| | " + " | ".join(kinds) + " |", "|---|" + "---|" * len(kinds)]
+    known = {case.id for case in cases}
+    counted = {
+        kind: [r for (c, k), r in table.items() if k == kind and c in known] for kind in kinds
+    }
+    sums = {
+        "cases": lambda r: r.outcome != "-",
+        "process killed": lambda r: r.outcome == "abort" or r.outcome.startswith(("SIG", "exit")),
+        "hung": lambda r: r.outcome == "hang",
+        "next call lost": lambda r: r.next not in ("", "yes"),
+        "trouble at exit": lambda r: bool(r.end),
+    }
+    for title, test in sums.items():
+        row = [str(sum(map(test, counted[kind]))) for kind in kinds]
+        lines.append(f"| {title} | " + " | ".join(row) + " |")
+    missing = [kind for kind in PEERS if kind not in kinds]
+    if missing:
+        lines += ["", f"Not installed here: {', '.join(missing)}."]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()
