@@ -146,7 +146,7 @@ class SocketOperations(_UnixLoop):  # type: ignore[misc]
                 # Within this machine it is connected by now, and needs no turn of the loop.
                 poll = select.poll()
                 poll.register(sock, select.POLLOUT)
-                if not poll.poll(0):
+                if [events for _, events in poll.poll(0)] != [select.POLLOUT]:
                     await self._writable(sock.fileno())
                 error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
                 if error:

@@ -65,7 +65,6 @@ enum {
     X(BufferedProtocol) /* asyncio.protocols */                                                   \
     X(FlowControlMixin) /* asyncio.transports._FlowControlMixin */                                \
     X(ReadTransport)    /* asyncio.transports */                                                  \
-    X(WriteTransport)                                                                             \
     X(DatagramTransport)                                                                          \
     X(TransportSocket) /* asyncio.trsock */                                                       \
     X(sendfile_native) /* asyncio.constants._SendfileMode.TRY_NATIVE */                           \

@@ -194,7 +194,6 @@ asgi_loop_exec(PyObject *module, struct asgi_state *state)
         || import_name(&state->BufferedProtocol, "asyncio.protocols", "BufferedProtocol") < 0
         || import_name(&state->FlowControlMixin, "asyncio.transports", "_FlowControlMixin") < 0
         || import_name(&state->ReadTransport, "asyncio.transports", "ReadTransport") < 0
-        || import_name(&state->WriteTransport, "asyncio.transports", "WriteTransport") < 0
         || import_name(&state->DatagramTransport, "asyncio.transports", "DatagramTransport") < 0
         || import_name(&state->TransportSocket, "asyncio.trsock", "TransportSocket") < 0
         || import_name(&sendfile_mode, "asyncio.constants", "_SendfileMode") < 0

@@ -25,6 +25,7 @@ typedef struct {
     asgi_sockaddr_t received, given; /* of the last datagram in, and out */
     int family;
     char connected;
+    char deferred; /* what is there to be read has waited for the callbacks that were ready */
 } DatagramObject;
 
 /* ---- to the protocol ---- */
@@ -161,6 +162,13 @@ datagram_readable(TransportObject *transport)
     LoopObject *loop = transport->loop;
     int more = 1;
 
+    /* What was queued before the datagram came runs before the protocol hears of it: a task that is
+     * about to wait for it, say. The next poll reports it again. */
+    if (!datagram->deferred && asgi_ready_length(&loop->ready) > 0) {
+        datagram->deferred = 1;
+        return;
+    }
+    datagram->deferred = 0;
     if (datagram->family != AF_INET && datagram->family != AF_INET6) {
         read_by_object(transport);
         return;

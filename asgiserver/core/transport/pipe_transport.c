@@ -228,7 +228,9 @@ int
 asgi_transport_pipe_exec(PyObject *module, struct asgi_state *state)
 {
     state->ReadPipeTransportType = asgi_transport_type(module, &read_spec, state->ReadTransport);
-    state->WritePipeTransportType = asgi_transport_type(module, &write_spec, state->WriteTransport);
+    /* asyncio's is an asyncio.Transport that cannot read. */
+    state->WritePipeTransportType =
+        asgi_transport_type(module, &write_spec, state->FlowControlMixin);
     if (state->ReadPipeTransportType == NULL || state->WritePipeTransportType == NULL
         || PyModule_AddType(module, (PyTypeObject *)state->ReadPipeTransportType) < 0) {
         return -1;
