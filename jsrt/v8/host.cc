@@ -448,8 +448,7 @@ begin_loan(jsv8_isolate *iso, size_t size)
         iso->copies_left--;
         return false;
     }
-    iso->v8->MemoryPressureNotification(v8::MemoryPressureLevel::kCritical);
-    iso->v8->MemoryPressureNotification(v8::MemoryPressureLevel::kNone);
+    collect_soon(iso);
     if (iso->buffers->begin_loan(size)) {
         return true;
     }

@@ -304,6 +304,16 @@ watch_heap(jsv8_isolate *iso)
 }
 
 void
+collect_soon(jsv8_isolate *iso)
+{
+    bool before = iso->collecting;
+    iso->collecting = true;
+    iso->v8->MemoryPressureNotification(v8::MemoryPressureLevel::kCritical);
+    iso->v8->MemoryPressureNotification(v8::MemoryPressureLevel::kNone);
+    iso->collecting = before;
+}
+
+void
 watch_fatal(jsv8_isolate *iso)
 {
     iso->v8->SetOOMErrorHandler(on_out_of_memory);
@@ -546,8 +556,7 @@ jsv8_collect(jsv8_isolate_t *iso, int thorough)
     if (thorough) {
         iso->v8->LowMemoryNotification();
     } else {
-        iso->v8->MemoryPressureNotification(v8::MemoryPressureLevel::kCritical);
-        iso->v8->MemoryPressureNotification(v8::MemoryPressureLevel::kNone);
+        collect_soon(iso);
     }
     iso->collecting = false;
 }

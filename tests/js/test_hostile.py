@@ -27,7 +27,9 @@ CASES = {name: case for name, case in all_cases().items() if not case.heavy}
 
 
 def deadline(names: list[str]) -> float:
-    return SLOWER * sum(5 + CASES[name].limits.get("timeout", 0) for name in names[:1]) + len(names)
+    return SLOWER * sum(20 + CASES[name].limits.get("timeout", 0) for name in names[:1]) + len(
+        names
+    )
 
 
 def run_all(job: tuple[str, list[str]]) -> dict[tuple[str, str], Result]:

@@ -998,7 +998,7 @@ def subinterpreter(engine: Engine) -> Any:
     return child(
         engine,
         "import _xxsubinterpreters as sub\nmake().eval('1')\ns = sub.create()\n"
-        f"try: sub.run_string(s, 'import sys; sys.path[:0] = {sys.path!r}; import {module}')\n"
+        f"try: sub.run_string(s, {f'import sys; sys.path[:0] = {sys.path!r}; import {module}'!r})\n"
         "except Exception as e: print('refused' if 'ubinterpreter' in str(e) else e)\n"
         "else: print('imported')\nassert make().eval('3 + 4') == 7\n"
         "sub.destroy(s)",
