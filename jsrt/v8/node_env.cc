@@ -245,16 +245,17 @@ stop_node(jsv8_isolate *iso)
     }
 }
 
-void
+bool
 unwind_node(jsv8_isolate *iso)
 {
-    if (!iso->unwind.IsEmpty()) {
-        v8::HandleScope scope(iso->v8);
-        v8::TryCatch swallow(iso->v8);
-        (void)strong(iso->unwind)
-            ->Call(strong(iso->main_context), v8::Undefined(iso->v8), 0, nullptr)
-            .IsEmpty();
+    if (iso->unwind.IsEmpty()) {
+        return true;
     }
+    v8::HandleScope scope(iso->v8);
+    v8::TryCatch swallow(iso->v8);
+    return !strong(iso->unwind)
+                ->Call(strong(iso->main_context), v8::Undefined(iso->v8), 0, nullptr)
+                .IsEmpty();
 }
 
 void
