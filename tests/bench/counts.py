@@ -48,7 +48,7 @@ class Stage:
 
 
 ACCESS_LOG = Stage("access log: line", "asgi/accesslog", ("asgi_accesslog_write",))
-LOGGED = Stage("access log: written", "asgi/accesslog", ("asgi_accesslog_flush",))
+LOGGED = Stage("access log: written", "asgi/accesslog", ("write_lines",))
 WRITE = Stage("write", "net/stream", ("asgi_stream_flush",))
 NEXT = Stage("end of the exchange", "net/conn_http1", ("asgi_http1_conn_answered",), (WRITE,))
 STAGES = Stage(

@@ -119,10 +119,10 @@ struct asgi_server_state {
 
 typedef struct asgi_server {
     PyObject_HEAD
-    struct asgi_state *state;  /* borrowed: the module's, kept by our type */
-    LoopObject *loop;          /* owned */
-    PyObject *app;             /* owned */
-    PyObject *app_state;       /* owned dict, shallow-copied into each scope */
+    struct asgi_state *state; /* borrowed: the module's, kept by our type */
+    LoopObject *loop;         /* owned */
+    PyObject *app;            /* owned */
+    PyObject *app_state;      /* owned dict, shallow-copied into each scope */
     asgi_accesslog_t access_log;
     PyObject *error_log;       /* owned callable or NULL */
     PyObject *on_max_requests; /* owned callable or NULL; dropped once called */

@@ -216,9 +216,11 @@ asgi_http2_conn_refuse(asgi_conn_t *conn, asgi_http2_stream_t *stream, unsigned 
     out.has_length = true;
     out.remaining = body.size;
     out.status = (uint16_t)status;
-    rc = asgi_buf_append(&lines, defaults.data, defaults.size)
-         | asgi_buf_append(&lines, text_type, sizeof text_type - 1)
-         | asgi_http1_out_end(&out, &lines);
+    rc = asgi_buf_reserve_slow(&lines, defaults.size + sizeof text_type + 64);
+    if (rc == 0)
+        rc = asgi_buf_append(&lines, defaults.data, defaults.size)
+             | asgi_buf_append(&lines, text_type, sizeof text_type - 1)
+             | asgi_http1_out_end(&out, &lines);
     if (cycle != NULL ? cycle->out.head_request
                       : stream->head != NULL && stream->head->request.method == HTTP_HEAD)
         body.size = 0;

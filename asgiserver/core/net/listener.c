@@ -29,7 +29,7 @@ enum {
     PATIENCE = 50,    /* pauses after which that worker is taken to be stuck */
     /* Bytes that the kernel holds for a connection beyond what is on its way: without a bound it takes
      * up to 4 MiB, and a thousand clients that read slowly use up all memory for TCP. */
-    UNSENT_AT_MOST = 262144,
+    UNSENT_AT_MOST = 1048576,
     OUT_OF_FILES_MS = 100, /* until accept is tried again after EMFILE and the like */
 };
 

@@ -235,6 +235,8 @@ join_cookies(asgi_http2_section_t *section)
             return ASGI_ERR_NOMEM;
         request->fields[kept++] = field;
     }
+    if (first == NULL)
+        return 0;
     first->value = start;
     first->value_size = (uint32_t)asgi_buf_size(&section->text) - start;
     request->field_count = kept;

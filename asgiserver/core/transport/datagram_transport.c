@@ -35,10 +35,11 @@ static void
 call_protocol(TransportObject *transport, PyObject *name, PyObject *first, PyObject *second)
 {
     LoopObject *loop = (LoopObject *)Py_NewRef((PyObject *)transport->loop);
-    PyObject *arguments[] = {transport->protocol, first, second};
-    PyObject *result = NULL;
+    PyObject *protocol = Py_XNewRef(transport->protocol); /* which may be exchanged meanwhile */
+    PyObject *arguments[] = {protocol, first, second};
+    PyObject *result = protocol == NULL ? Py_NewRef(Py_None) : NULL;
 
-    if (first != NULL) {
+    if (first != NULL && protocol != NULL) {
         result = PyObject_VectorcallMethod(
             name, arguments, (second != NULL ? 3 : 2) | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
     }
@@ -48,6 +49,7 @@ call_protocol(TransportObject *transport, PyObject *name, PyObject *first, PyObj
     Py_XDECREF(result);
     Py_XDECREF(first);
     Py_XDECREF(second);
+    Py_XDECREF(protocol);
     Py_DECREF(loop);
 }
 
