@@ -55,6 +55,18 @@ asgi_cycle_wake_senders(CycleObject *cycle)
     }
 }
 
+void
+asgi_cycle_leave(CycleObject *cycle, bool gone)
+{
+    cycle->conn = NULL;
+    cycle->h2 = NULL;
+    if (gone)
+        cycle->disconnected = true;
+    asgi_cycle_wake_receivers(cycle);
+    asgi_cycle_wake_senders(cycle);
+    Py_DECREF(cycle);
+}
+
 static int
 cycle_traverse(PyObject *op, visitproc visit, void *arg)
 {

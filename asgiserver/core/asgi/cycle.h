@@ -66,6 +66,10 @@ PyTypeObject *asgi_cycle_type(PyObject *module);
 /* An exchange for a request that came on conn. Returns: new, or NULL with an exception. */
 CycleObject *asgi_cycle_new(asgi_conn_t *conn, const asgi_request_t *request);
 
+/* The exchange is over for its connection, which has let go of it: clears its pointers there, wakes
+ * everybody who waits. gone: the client is, too. Steals: the connection's reference. GIL held. */
+void asgi_cycle_leave(CycleObject *cycle, bool gone);
+
 /* Either list empty: nothing is touched, and the GIL is not needed. Otherwise takes it. */
 void asgi_cycle_wake_receivers(CycleObject *cycle);
 void asgi_cycle_wake_senders(CycleObject *cycle);

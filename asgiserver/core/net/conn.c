@@ -358,12 +358,7 @@ asgi_conn_detach(asgi_conn_t *conn, bool gone)
     if (cycle == NULL)
         return;
     conn->cycle = NULL;
-    cycle->conn = NULL;
-    if (gone)
-        cycle->disconnected = true;
-    asgi_cycle_wake_receivers(cycle);
-    asgi_cycle_wake_senders(cycle);
-    Py_DECREF(cycle);
+    asgi_cycle_leave(cycle, gone);
 }
 
 void

@@ -189,13 +189,7 @@ asgi_http2_conn_detach(asgi_http2_stream_t *stream, bool gone)
     if (cycle == NULL)
         return;
     stream->owner = NULL;
-    cycle->conn = NULL;
-    cycle->h2 = NULL;
-    if (gone)
-        cycle->disconnected = true;
-    asgi_cycle_wake_receivers(cycle);
-    asgi_cycle_wake_senders(cycle);
-    Py_DECREF(cycle);
+    asgi_cycle_leave(cycle, gone);
 }
 
 void
