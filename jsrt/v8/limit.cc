@@ -278,25 +278,13 @@ attend(jsv8_isolate *iso)
     }
 }
 
-/* Takes back that the call is to end. Returns whether there is an isolate to go on with. */
-static bool
-cancel_stop(jsv8_isolate *iso)
-{
-    uint32_t before = iso->attention.fetch_and(~(kStop | kForcing | kForced));
-    iso->v8->CancelTerminateExecution();
-    return !(before & kCondemned);
-}
-
 void
 end_stop(jsv8_isolate *iso)
 {
-    constexpr int kTries =
-        3; /* the call is as overdue as it was: it may be stopped in there again */
-    bool sound = cancel_stop(iso);
-    for (int i = 0; sound && i < kTries && !unwind_node(iso); i++) {
-        sound = cancel_stop(iso);
-    }
-    if (sound) {
+    uint32_t before = iso->attention.fetch_and(~(kStop | kForcing | kForced));
+    iso->v8->CancelTerminateExecution();
+    if (!(before & kCondemned)) {
+        unwind_node(iso);
         settle_lost(iso);
     }
 }

@@ -245,17 +245,16 @@ stop_node(jsv8_isolate *iso)
     }
 }
 
-bool
+void
 unwind_node(jsv8_isolate *iso)
 {
-    if (iso->unwind.IsEmpty()) {
-        return true;
+    if (!iso->unwind.IsEmpty()) {
+        v8::HandleScope scope(iso->v8);
+        v8::TryCatch swallow(iso->v8);
+        (void)strong(iso->unwind)
+            ->Call(strong(iso->main_context), v8::Undefined(iso->v8), 0, nullptr)
+            .IsEmpty();
     }
-    v8::HandleScope scope(iso->v8);
-    v8::TryCatch swallow(iso->v8);
-    return !strong(iso->unwind)
-                ->Call(strong(iso->main_context), v8::Undefined(iso->v8), 0, nullptr)
-                .IsEmpty();
 }
 
 void

@@ -14,9 +14,8 @@ namespace jsv8
 jsv8_status_t start_node(jsv8_isolate *iso, jsv8_error_t *error);
 /* Inside the isolate and its context: closes all of the environment's handles, frees it. */
 void stop_node(jsv8_isolate *iso);
-/* After a termination: clears what Node's interrupted JavaScript has left behind. Returns whether it
- * could: it is JavaScript, too, and may be ended in its turn. */
-bool unwind_node(jsv8_isolate *iso);
+/* After a termination: what Node's interrupted JavaScript has left behind. */
+void unwind_node(jsv8_isolate *iso);
 /* Microtasks and process.nextTick as Node orders them. */
 void drain_node(jsv8_isolate *iso);
 
