@@ -136,7 +136,7 @@ struct jsv8_isolate : jsv8::RealmParts {
 
     std::shared_ptr<jsv8::Buffers> buffers; /* V8 and BackingStores share it */
     size_t heap_limit = 0;
-    bool collecting = false; /* a thorough collection was asked for */
+    bool collecting = false; /* limit.hh: Collecting */
 
     void (*on_unhandled)(void *user, const jsv8_error_t *error) = nullptr;
     void *user = nullptr; /* borrowed; host.cc [any, written under registry] */

@@ -306,11 +306,9 @@ watch_heap(jsv8_isolate *iso)
 void
 collect_soon(jsv8_isolate *iso)
 {
-    bool before = iso->collecting;
-    iso->collecting = true;
+    Collecting asked(iso);
     iso->v8->MemoryPressureNotification(v8::MemoryPressureLevel::kCritical);
     iso->v8->MemoryPressureNotification(v8::MemoryPressureLevel::kNone);
-    iso->collecting = before;
 }
 
 void
@@ -552,11 +550,10 @@ void
 jsv8_collect(jsv8_isolate_t *iso, int thorough)
 {
     Entry entry(iso);
-    iso->collecting = true;
-    if (thorough) {
-        iso->v8->LowMemoryNotification();
-    } else {
+    if (!thorough) {
         collect_soon(iso);
+        return;
     }
-    iso->collecting = false;
+    Collecting asked(iso);
+    iso->v8->LowMemoryNotification();
 }

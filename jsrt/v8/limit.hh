@@ -61,9 +61,28 @@ class Buffers : public v8::ArrayBuffer::Allocator
     std::atomic<int> refused_{0};
 };
 
-void watch_heap(jsv8_isolate *iso); /* what V8 calls near the limit, and after collections */
-/* Has V8 let go of what it can; no last try to make room, as those are taken for. */
+/* While it lives, thorough collections are asked for: they are no last try of V8's to make room. */
+class Collecting
+{
+  public:
+    explicit Collecting(jsv8_isolate *iso) : iso_(iso)
+    {
+        iso_->collecting = true;
+    }
+    ~Collecting()
+    {
+        iso_->collecting = false;
+    }
+    Collecting(const Collecting &) = delete;
+    Collecting &operator=(const Collecting &) = delete;
+
+  private:
+    jsv8_isolate *iso_;
+};
+
+/* Has V8 let go of what it can. */
 void collect_soon(jsv8_isolate *iso);
+void watch_heap(jsv8_isolate *iso);  /* what V8 calls near the limit, and after collections */
 void watch_fatal(jsv8_isolate *iso); /* what it calls when it gives up; after Node's own */
 void condemn(jsv8_isolate *iso);     /* heap limit hit: stops JS, for good. [any] */
 void drop_interrupts(jsv8_isolate *iso);

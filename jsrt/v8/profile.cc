@@ -15,6 +15,7 @@
 #include "v8-profiler.h"
 
 #include "exception.hh"
+#include "limit.hh"
 
 using namespace jsv8;
 
@@ -123,9 +124,11 @@ jsv8_heap_snapshot(jsv8_isolate_t *iso, jsv8_write_t write, void *user)
         return entry.stop_status();
     }
     v8::HeapProfiler *profiler = iso->v8->GetHeapProfiler();
-    iso->collecting = true;
-    const v8::HeapSnapshot *snapshot = profiler->TakeHeapSnapshot();
-    iso->collecting = false;
+    const v8::HeapSnapshot *snapshot;
+    {
+        Collecting asked(iso);
+        snapshot = profiler->TakeHeapSnapshot();
+    }
     if (snapshot == nullptr) {
         return JSV8_NO_MEMORY;
     }
