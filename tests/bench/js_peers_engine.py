@@ -102,8 +102,9 @@ def by_text(function: Callable[[str], str], value: object) -> Case:
 class Engine:
     """What every engine has: `cases`, and what needs a fresh process.
 
-    `contexts` makes one more global scope that has been used; `load` makes an engine first and then
-    measures how long it takes until a large source has run in it.
+    `context` makes one in which a source has run; `contexts` makes one more global scope that has
+    been used; `load` makes an engine first and then measures how long it takes until a large source
+    has run in it.
     """
 
     contexts: dict[str, tuple[Callable[[], object], int]]
@@ -111,8 +112,15 @@ class Engine:
     def cases(self) -> Cases:
         raise NotImplementedError
 
-    def load(self, source: str) -> float:
+    def context(self, code: str) -> Any:
         raise NotImplementedError
+
+    def load(self, source: str) -> float:
+        ctx = self.context("1 + 1")
+        began = time.perf_counter()
+        ctx.eval(source + "\n;1")
+        ctx.eval(READY)
+        return time.perf_counter() - began
 
 
 class Jsrt(Engine):
@@ -242,13 +250,6 @@ class MiniRacer(Engine):
             "work": (lambda: call("work", LOOPS), WORKED),
         }
 
-    def load(self, source: str) -> float:
-        ctx = self.context("1 + 1")
-        began = time.perf_counter()
-        ctx.eval(source + "\n;1")
-        ctx.eval(READY)
-        return time.perf_counter() - began
-
 
 class Stpyv8(Engine):
     def __init__(self) -> None:
@@ -273,13 +274,6 @@ class Stpyv8(Engine):
             "str in": (lambda: length(MEGABYTE), 1 << 20),
             "work": (lambda: work(LOOPS), WORKED),
         }
-
-    def load(self, source: str) -> float:
-        ctx = self.context("1 + 1")
-        began = time.perf_counter()
-        ctx.eval(source)
-        ctx.eval(READY)
-        return time.perf_counter() - began
 
 
 class Jsrun(Engine):
@@ -315,13 +309,6 @@ class Jsrun(Engine):
             "bytes out": (out, bytes(1 << 20)),
             "work": (lambda: work(LOOPS), WORKED),
         }
-
-    def load(self, source: str) -> float:
-        ctx = self.context("1 + 1")
-        began = time.perf_counter()
-        ctx.eval(source + "\n;1")
-        ctx.eval(READY)
-        return time.perf_counter() - began
 
 
 class PythonMonkey(Engine):

@@ -44,6 +44,10 @@ http {{
     fastcgi_temp_path {folder}/fastcgi;
     uwsgi_temp_path {folder}/uwsgi;
     scgi_temp_path {folder}/scgi;
+    {http}
+}}
+"""
+FILES = """
     keepalive_requests 100000;
     ssl_certificate {folder}/server.pem;
     ssl_certificate_key {folder}/server.key;
@@ -54,7 +58,6 @@ http {{
         root {folder}/www;
         location = /hello {{ return 200 "hello\\n"; }}
     }}
-}}
 """
 
 
@@ -96,7 +99,7 @@ def _certify(folder: Path) -> str:
     return str(folder / "ca.pem")
 
 
-def _answers(port: int) -> Callable[[], bool]:
+def answers(port: int) -> Callable[[], bool]:
     def probe() -> bool:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return True
@@ -106,7 +109,7 @@ def _answers(port: int) -> Callable[[], bool]:
 
 
 @contextlib.contextmanager
-def _process(
+def running(
     command: list[str], log: Path, ready: Callable[[], bool], end_by: int, **options: Any
 ) -> Iterator[None]:
     """Runs a server while the block runs.
@@ -174,7 +177,7 @@ def postgresql() -> Iterator[Address]:
             return subprocess.run(probe, timeout=10).returncode == 0
 
         # SIGINT: clients are thrown out, and nothing is left in shared memory.
-        with _process(command, folder / "log", ready, signal.SIGINT, **options):
+        with running(command, folder / "log", ready, signal.SIGINT, **options):
             yield Address(folder, port, str(folder), authority=authority)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -188,25 +191,32 @@ def redis_server() -> Iterator[Address]:
         folder, port = Path(name), free_port()
         command = [REDIS, "--bind", "127.0.0.1", "--port", str(port), "--dir", name, "--save", ""]
         command += ["--unixsocket", f"{name}/redis.sock"]
-        with _process(command, folder / "log", _answers(port), signal.SIGTERM):
+        with running(command, folder / "log", answers(port), signal.SIGTERM):
             yield Address(folder, port, f"{name}/redis.sock")
+
+
+@contextlib.contextmanager
+def nginx_with(http: str, folder: Path, port: int, **values: object) -> Iterator[None]:
+    """nginx on the port, its block `http` made of a format string: the values, folder, port."""
+    assert NGINX is not None
+    values |= {"folder": folder, "port": port}
+    # Else its workers have another user's rights, and none on our files and sockets.
+    user = "user root;" if os.geteuid() == 0 else ""
+    config = folder / "nginx.conf"
+    config.write_text(NGINX_CONFIG.format(http=http.format(**values), user=user, folder=folder))
+    command = [NGINX, "-p", str(folder), "-c", str(config), "-e", str(folder / "errors")]
+    with running(command, folder / "log", answers(port), signal.SIGTERM):
+        yield
 
 
 @contextlib.contextmanager
 def nginx(files: dict[str, bytes]) -> Iterator[Address]:
     """nginx with some files, and `hello` at /hello; over TLS, too."""
-    assert NGINX is not None
     with tempfile.TemporaryDirectory(prefix="casgi-nginx-") as name:
         folder, port, tls_port = Path(name), free_port(), free_port()
         (folder / "www").mkdir()
         for path, content in files.items():
             (folder / "www" / path).write_bytes(content)
         authority = _certify(folder)
-        # Else its worker has another user's rights, and none on our folder.
-        user = "user root;" if os.geteuid() == 0 else ""
-        (folder / "nginx.conf").write_text(
-            NGINX_CONFIG.format(folder=folder, port=port, tls_port=tls_port, user=user)
-        )
-        command = [NGINX, "-p", name, "-c", f"{name}/nginx.conf", "-e", f"{name}/errors"]
-        with _process(command, folder / "log", _answers(port), signal.SIGTERM):
+        with nginx_with(FILES, folder, port, tls_port=tls_port):
             yield Address(folder, port, f"{name}/nginx.sock", tls_port, authority)

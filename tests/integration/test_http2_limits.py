@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import socket
 import struct
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -344,8 +345,9 @@ def test_frames_that_move_nothing(noise: bytes) -> None:
         assert client.end() == ENHANCE_YOUR_CALM
 
 
-def test_rapid_reset() -> None:
-    """CVE-2023-44487."""
+def storm(strike: Callable[[int], bytes]) -> tuple[int, int]:
+    """Opens streams, each struck by a frame at once. Returns what ended the connection, and how
+    many requests the application saw."""
     calls = 0
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -357,9 +359,15 @@ def test_rapid_reset() -> None:
     with serve(app, http2=True) as server, Frames(server.address) as client:
         for stream in range(1, 4000, 2):
             client.open(stream)
-            client.send(frame(RST_STREAM, 0, stream, b"\0\0\0\x08"))
-        assert client.end() == ENHANCE_YOUR_CALM
-        assert calls <= 500
+            client.send(strike(stream))
+        return client.end(), calls
+
+
+def test_rapid_reset() -> None:
+    """CVE-2023-44487."""
+    end, calls = storm(lambda stream: frame(RST_STREAM, 0, stream, b"\0\0\0\x08"))
+    assert end == ENHANCE_YOUR_CALM
+    assert calls <= 500
 
 
 @pytest.mark.parametrize(
@@ -374,20 +382,9 @@ def test_rapid_reset() -> None:
 )
 def test_made_you_reset(provoke: Any) -> None:
     """CVE-2025-8671: frames that make the server itself reset the streams."""
-    calls = 0
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        nonlocal calls
-        calls += 1
-        await receive()
-        await receive()
-
-    with serve(app, http2=True) as server, Frames(server.address) as client:
-        for stream in range(1, 4000, 2):
-            client.open(stream)
-            client.send(provoke(stream))
-        assert client.end() in (PROTOCOL_ERROR, STREAM_CLOSED, ENHANCE_YOUR_CALM)
-        assert calls <= 500
+    end, calls = storm(provoke)
+    assert end in (PROTOCOL_ERROR, STREAM_CLOSED, ENHANCE_YOUR_CALM)
+    assert calls <= 500
 
 
 def test_continuation_flood() -> None:

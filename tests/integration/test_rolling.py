@@ -15,7 +15,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -25,11 +24,11 @@ from typing import Any
 
 import pytest
 from casgi_process import HERE, Casgi, casgi
+from real_servers import BINARIES, NGINX, answers, free_port, nginx_with, running
 
 SECONDS = float(os.environ.get("CASGI_ROLLING_SECONDS", "1.5"))
 CONNECTIONS = 100
-BINARIES = "/usr/local/sbin:/usr/sbin:/sbin:" + os.environ.get("PATH", "")
-NGINX, HAPROXY = (shutil.which(name, path=BINARIES) for name in ("nginx", "haproxy"))
+HAPROXY = shutil.which("haproxy", path=BINARIES)
 WRK = shutil.which("wrk")
 
 pytestmark = pytest.mark.timeout(60 + 2 * SECONDS)
@@ -48,19 +47,6 @@ async def app(scope, receive, send):
 """
 
 NGINX_CONFIG = """
-daemon off;
-{user}
-pid {folder}/nginx.pid;
-error_log {folder}/nginx.log warn;
-worker_processes 1;
-events {{ worker_connections 1024; }}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
     upstream casgi {{ server {back}; keepalive 64; }}
     server {{
         listen 127.0.0.1:{port} backlog=1024;
@@ -70,7 +56,6 @@ http {{
             proxy_set_header Connection "";
         }}
     }}
-}}
 """
 
 HAPROXY_CONFIG = """
@@ -91,37 +76,19 @@ backend back
 """
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
 @contextlib.contextmanager
 def proxy(kind: str, folder: Path, back: str) -> Iterator[int]:
     """nginx or HAProxy in front of an address; gives its port."""
     port = free_port()
-    path = folder / f"{kind}.conf"
-    config = NGINX_CONFIG if kind == "nginx" else HAPROXY_CONFIG
-    # Else nginx's workers have another user's rights, and none on our socket.
-    user = "user root;" if os.geteuid() == 0 else ""
-    path.write_text(config.format(folder=folder, back=back, port=port, user=user))
     if kind == "nginx":
-        command = [NGINX, "-c", str(path), "-p", str(folder), "-e", str(folder / "nginx.log")]
-    else:
-        command = [HAPROXY, "-db", "-f", str(path)]
-    with open(folder / f"{kind}.out", "wb") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=out)  # type: ignore[arg-type]
-    try:
-        end = time.monotonic() + 10
-        while True:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-                break
-            assert time.monotonic() < end, f"{kind} does not answer"
-            time.sleep(0.02)
+        with nginx_with(NGINX_CONFIG, folder, port, back=back):
+            yield port
+        return
+    path = folder / "haproxy.conf"
+    path.write_text(HAPROXY_CONFIG.format(back=back, port=port))
+    command = [str(HAPROXY), "-db", "-f", str(path)]
+    with running(command, folder / "haproxy.out", answers(port), signal.SIGTERM):
         yield port
-    finally:
-        process.terminate()
-        process.wait(10)
 
 
 class OwnLoad:

@@ -11,8 +11,10 @@ import ctypes
 import gc
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+
+import pytest
 
 WINDOWS = 3
 
@@ -113,3 +115,15 @@ def assert_flat(left: Memory, repeats: int) -> None:
     """
     assert left.blocks < repeats // 4 + 10, f"{left} after {repeats}"
     assert left.malloced < repeats * 8 + 1024, f"{left} after {repeats}"
+
+
+@pytest.fixture
+def js_counters_return() -> Iterator[None]:
+    """After the test jsrt's extension has no more objects than before."""
+    from jsrt import _jsrt
+
+    gc.collect()
+    before = _jsrt._debug_counts()
+    yield
+    gc.collect()
+    assert _jsrt._debug_counts() == before

@@ -8,14 +8,18 @@ import contextlib
 import gc
 import itertools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
-from leaktools import Memory, assert_flat, growth
+from leaktools import (
+    Memory,
+    assert_flat,
+    growth,
+    js_counters_return,  # noqa: F401
+)
 
 import jsrt
 from asgiserver.loop import Loop
-from jsrt import _jsrt
 
 REPEATS = 20_000
 FEW_MEGABYTES = 4 << 20
@@ -38,13 +42,7 @@ const rejected = async n => { await null; throw new RangeError('late ' + n) };
 NESTED = {"id": 1, "list": [1, 2.5, "three", None, {"deep": {"deeper": [True, 7]}}], "e": "\u20ac"}
 
 
-@pytest.fixture(autouse=True)
-def _counters_return() -> Iterator[None]:
-    gc.collect()
-    before = _jsrt._debug_counts()
-    yield
-    gc.collect()
-    assert _jsrt._debug_counts() == before
+pytestmark = pytest.mark.usefixtures("js_counters_return")
 
 
 def context() -> jsrt.Context:

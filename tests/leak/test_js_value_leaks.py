@@ -5,27 +5,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import itertools
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
-from leaktools import Memory, assert_flat, growth, smallest
+from leaktools import (
+    Memory,
+    assert_flat,
+    growth,
+    js_counters_return,  # noqa: F401
+    smallest,
+)
 
 import jsrt
-from jsrt import _jsrt
 
 ROUNDS = 4000
 
 
-@pytest.fixture(autouse=True)
-def _counters_return() -> Iterator[None]:
-    gc.collect()
-    before = _jsrt._debug_counts()
-    yield
-    gc.collect()
-    assert _jsrt._debug_counts() == before
+pytestmark = pytest.mark.usefixtures("js_counters_return")
 
 
 @pytest.fixture

@@ -819,28 +819,29 @@ def global_deleted(engine: Engine) -> Any:
     engine.call("temporary", [])
 
 
+def drop_one_of_two(engine: Engine, older: bool) -> Any:
+    """Makes two; what the other still says when the older or the younger one is gone."""
+    both = [engine.another(), engine.another()]
+    for each in both:
+        each.eval("1")
+    each = both[0] if older else both[1]
+    both.remove(each)
+    each.close()
+    del each
+    gc.collect()
+    got = both[0].eval("3 + 4")
+    both[0].close()
+    return got
+
+
 def two_first_in_first_out(engine: Engine) -> Any:
     """two dropped, the older first"""
-    first, second = engine.another(), engine.another()
-    first.eval("1"), second.eval("1")
-    first.close()
-    del first
-    gc.collect()
-    got = second.eval("3 + 4")
-    second.close()
-    return got
+    return drop_one_of_two(engine, older=True)
 
 
 def two_last_in_first_out(engine: Engine) -> Any:
     """two dropped, the younger first"""
-    first, second = engine.another(), engine.another()
-    first.eval("1"), second.eval("1")
-    second.close()
-    del second
-    gc.collect()
-    got = first.eval("3 + 4")
-    first.close()
-    return got
+    return drop_one_of_two(engine, older=False)
 
 
 def dropped_unclosed(engine: Engine) -> Any:
