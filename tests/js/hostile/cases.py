@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The list of cases, from scripts.py and uses.py."""
+"""The list of cases, from scripts.py and from uses_calls.py and uses_lives.py."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import scripts
-import uses
+import uses_calls  # noqa: F401  (their uses register themselves)
+import uses_lives  # noqa: F401
 from engines import Engine
+from use import USES
 
 PATIENCE = 4.0
 """Seconds: the timeout of a case that is about another limit."""
@@ -98,19 +100,19 @@ def all_cases() -> dict[str, Case]:
                 limits=patience(expected),
             )
         )
-    for group, functions in uses.USES.items():
-        for function, expected in functions:
-            assert function.__doc__ is not None
-            name = function.__doc__.splitlines()[0]
+    for group, used in USES.items():
+        for entry in used:
+            assert entry.run.__doc__ is not None
+            name = entry.run.__doc__.splitlines()[0]
             cases.append(
                 Case(
                     group,
                     name,
-                    function,
-                    outcomes(expected),
-                    limits=patience(expected),
-                    heavy=function in uses.HEAVY,
-                    alone=function in uses.ALONE,
+                    entry.run,
+                    outcomes(entry.expected),
+                    limits=patience(entry.expected),
+                    heavy=entry.heavy,
+                    alone=entry.alone,
                 )
             )
     result = {case.id: case for case in cases}
