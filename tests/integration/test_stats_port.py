@@ -195,7 +195,9 @@ def test_counters_survive_a_worker():
     with served("process_apps:app", "--workers", "2") as (server, stats):
         for _ in range(10):
             server.get()
-        victim = stats.json()["workers"][0]["pid"]
+        # The one that answered most: one that answered nothing would have nothing to lose.
+        stats.until(lambda: sum(w["requests"] for w in stats.json()["workers"]) == 10)
+        victim = max(stats.json()["workers"], key=lambda w: w["requests"])["pid"]
         os.kill(victim, signal.SIGKILL)
         server.wait_for(r"Worker \[\d+\] is ready")
         for _ in range(10):
