@@ -29,6 +29,10 @@ help:
 	@echo "make bench-counts  instructions of a request, stage by stage, beside docs/performance.md"
 	@echo "make setup       system packages, $(VENV), both extensions (every target does this first)"
 
+# Tests run in as many processes as there are cores (JOBS=1: one), each file in one of them.
+JOBS   ?= $(shell nproc)
+SPREAD := --tx '$(JOBS)*popen//python=$(abspath $(PY)) -X dev' --dist loadfile
+
 # ---- set-up -------------------------------------------------------------------------------------
 
 setup: $(VENV)/installed
@@ -55,7 +59,7 @@ run: build $(REACT)
 	  --js $(REACT) --js examples/fastapi_js/lib.js
 
 test: build $(REACT)
-	$(PY) -X dev -m pytest tests --ignore tests/leak $(PYTEST)
+	$(PY) -X dev -m pytest tests --ignore tests/leak $(SPREAD) $(PYTEST)
 
 unit-c: build
 	$(PY) -m pytest -q tests/unit -k "c_unit or jsv8 or wire"

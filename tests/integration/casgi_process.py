@@ -132,6 +132,14 @@ class Casgi:
         text = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
         return set(map(int, text.split()))
 
+    def wait_for_exit(self, children: set[int], timeout: float = 20) -> None:
+        """Returns when none of these children is left: a worker's last line in the log is
+        written before it exits."""
+        end = time.monotonic() + timeout
+        while left := children & self.children():
+            assert time.monotonic() < end, f"still there: {left}"
+            time.sleep(0.01)
+
 
 @contextlib.contextmanager
 def casgi(*arguments: str, **options) -> Iterator[Casgi]:

@@ -56,6 +56,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("workers", ["1", "4"])
 def test_exit_codes(folder, workers, capsys):
     path = os.pathsep.join([str(folder), str(HERE), str(HERE.parents[1])])

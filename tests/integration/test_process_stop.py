@@ -172,7 +172,7 @@ class TestLimits:
                 server.wait_for("Finished server process")
                 load.wait_for(20)
             assert load.failures == []
-            assert not first & server.children()
+            server.wait_for_exit(first)
             assert server.stop() == 0
 
     def test_max_requests_ends_an_embedded_server(self, tmp_path):
@@ -197,7 +197,7 @@ class TestLimits:
                 server.wait_for("Finished server process", count=2)
                 load.wait_for(50)
             assert load.failures == []
-            assert not first & server.children()
+            server.wait_for_exit(first)
 
 
 def test_orphaned_workers_finish_and_leave(release):

@@ -65,7 +65,7 @@ def test_rolling_restart_under_load():
                 server.wait_for("Finished server process", count=count)
             load.wait_for(50)
         assert load.failures == []
-        assert not first & server.children()
+        server.wait_for_exit(first)
         assert len(server.children()) == 2
         assert server.stop() == 0
 
@@ -175,6 +175,7 @@ def find_all(text: str, pattern: str) -> list[str]:
     return re.findall(pattern, text)
 
 
+@pytest.mark.alone
 def test_the_supervisor_sleeps():
     """No polling: an idle supervisor uses no processor time and is not woken."""
     with casgi("process_apps:app", "--workers", "2") as server:
@@ -244,6 +245,7 @@ def pids_of(server, connections: int) -> dict[int, int]:
     return counts
 
 
+@pytest.mark.alone
 def test_connections_spread_over_the_workers():
     with casgi("process_apps:app", "--workers", "3", "--no-access-log") as server:
         counts = pids_of(server, 30)

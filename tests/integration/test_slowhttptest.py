@@ -15,6 +15,7 @@ from slowhttp import ALL_CLOSED, SLOWHTTPTEST, attack, connections
 pytestmark = [
     pytest.mark.skipif(SLOWHTTPTEST is None, reason="slowhttptest is not installed"),
     pytest.mark.slow,
+    pytest.mark.alone,
     pytest.mark.timeout(120),
 ]
 

@@ -15,8 +15,9 @@ from tls_tools import Authority
 
 TESTSSL = shutil.which("testssl") or shutil.which("testssl.sh")
 HARMLESS = {"OK", "INFO", "LOW"}
-# What concerns the certificates made for this test, or headers, which are the application's.
-NOT_OURS = ("cert_", "DNS_CAA", "security_headers", "HSTS")
+# What concerns the certificates made for this test, headers, which are the application's, or the
+# openssl program that testssl.sh has found.
+NOT_OURS = ("cert_", "DNS_CAA", "security_headers", "HSTS", "engine_problem")
 
 
 # A check that could not be made says nothing of the server. With TLS 1.3 the client that testssl.sh
