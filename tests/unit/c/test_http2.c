@@ -278,13 +278,14 @@ test_heads_to_be_refused(void **state)
         nghttp2_nv more;
         const char *method, *path, *authority;
         int error;
+        bool early; /* nghttp2, or some version of it, resets it before there is a HEAD event */
     } cases[] = {
-        {NV("x", "y"), "BREW", "/", "h", ASGI_ERR_METHOD},
-        {NV("x", "y"), "GET", "/ ", "h", ASGI_ERR_SYNTAX},
-        {NV("x", "y"), "GET", "/\x7f", "h", ASGI_ERR_SYNTAX},
-        {NV("x", "y"), "GET", "/", "u@h", ASGI_ERR_HOST},
-        {NV("host", "other"), "GET", "/", "h", ASGI_ERR_HOST},
-        {NV("content-length", "11"), "GET", "/", "h", ASGI_ERR_BODY_SIZE},
+        {NV("x", "y"), "BREW", "/", "h", ASGI_ERR_METHOD, false},
+        {NV("x", "y"), "GET", "/ ", "h", ASGI_ERR_SYNTAX, true},
+        {NV("x", "y"), "GET", "/\x7f", "h", ASGI_ERR_SYNTAX, true},
+        {NV("x", "y"), "GET", "/", "u@h", ASGI_ERR_HOST, true},
+        {NV("host", "other"), "GET", "/", "h", ASGI_ERR_HOST, false},
+        {NV("content-length", "11"), "GET", "/", "h", ASGI_ERR_BODY_SIZE, false},
     };
     size_t left = 10;
     nghttp2_data_provider body = {.source.ptr = &left, .read_callback = read_body};
@@ -319,8 +320,7 @@ test_heads_to_be_refused(void **state)
                error == ASGI_ERR_BODY_SIZE ? &body : NULL);
         wire = wire_of(client);
         replay(http2, &wire, 7, log, sizeof log);
-        /* nghttp2 resets some itself, before there is a HEAD event. */
-        if (log[0] != '\0' || error != ASGI_ERR_SYNTAX) {
+        if (log[0] != '\0' || long_path || long_value || !cases[n].early) {
             snprintf(expected, sizeof expected, "-  %d: ", error);
             assert_memory_equal(log, expected, strlen(expected));
         }
