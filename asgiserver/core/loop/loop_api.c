@@ -296,8 +296,43 @@ loop_create_future(LoopObject *loop, PyObject *Py_UNUSED(ignored))
     return make_with_loop(loop, state->Future, state->empty_tuple);
 }
 
-PyDoc_STRVAR(create_task_doc, "create_task($self, coro, /, *, name=None, context=None)\n--\n\n"
-                              "Schedule a coroutine as a Task.");
+PyDoc_STRVAR(create_task_doc,
+             "create_task($self, coro, /, *, name=None, context=None, **kwargs)\n"
+             "--\n\n"
+             "Schedule a coroutine as a Task. eager_start (Python 3.12 and later):\n"
+             "run it at once up to its first suspension.");
+
+/* Task(coro, loop=self, **keywords). Returns: new or NULL. */
+static PyObject *
+make_task(LoopObject *loop, PyObject *coro, PyObject *const *values, PyObject *kwnames)
+{
+    struct asgi_state *state = loop->head.state;
+    PyObject *kwargs = PyDict_New(), *positional = PyTuple_Pack(1, coro), *task = NULL;
+    int failed = kwargs == NULL || positional == NULL
+                 || PyDict_SetItem(kwargs, state->str_loop, (PyObject *)loop) < 0;
+
+    for (Py_ssize_t i = 0; !failed && i < PyTuple_GET_SIZE(kwnames); i++) {
+        failed = PyDict_SetItem(kwargs, PyTuple_GET_ITEM(kwnames, i), values[i]) < 0;
+    }
+    if (!failed) {
+        task = PyObject_Call(state->Task, positional, kwargs);
+    }
+    Py_XDECREF(kwargs);
+    Py_XDECREF(positional);
+    return task;
+}
+
+/* Whether a keyword says when the task is to start. */
+static int
+says_when(PyObject *kwnames)
+{
+    for (Py_ssize_t i = 0; kwnames != NULL && i < PyTuple_GET_SIZE(kwnames); i++) {
+        if (PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(kwnames, i), "eager_start") == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
 
 static PyObject *
 loop_create_task(LoopObject *loop, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
@@ -314,6 +349,10 @@ loop_create_task(LoopObject *loop, PyObject *const *args, Py_ssize_t nargs, PyOb
         usual = args[nargs + i] == Py_None
                 && (PyUnicode_Compare(name, state->str_name) == 0
                     || PyUnicode_Compare(name, state->str_context) == 0);
+    }
+    if (!usual && nargs == 1 && loop->task_factory == NULL && says_when(kwnames)) {
+        /* asyncio's create_task() knows that only since 3.13.3, tasks know it since 3.12. */
+        return make_task(loop, args[0], args + 1, kwnames);
     }
     if (!usual) {
         PyObject *result;
