@@ -524,8 +524,8 @@ class Server:
             self._stats = StatsThread(self.config)
             self.record = self._stats.record
         if self.record is not None:
-            assert self._loop is not None
-            self._reporter = Reporter(self.record, self._loop)
+            loop: Any = self._loop
+            self._reporter = Reporter(self.record, loop)
             self._reporter.start()
 
     def _end_stats(self) -> None:

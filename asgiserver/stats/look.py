@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass, field
 
 from ..vitals import resident_bytes
-from .record import BUCKETS, READY, STATES, Board, Record, bucket_start, micros
+from .record import BUCKETS, LOOP, READY, STATES, Board, Record, bucket_start, micros
 from .reporter import PERIOD
 
 _CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
@@ -17,7 +17,7 @@ _ON_TIME = 0.01
 
 @dataclass
 class WorkerLook:
-    """One worker; ages and lag in seconds, sizes in bytes."""
+    """One worker; ages and lag in seconds, sizes in bytes, the rest of its loop as in stats()."""
 
     pid: int
     slot: int
@@ -28,6 +28,11 @@ class WorkerLook:
     connections: int
     websockets: int
     lag: float
+    turns: int
+    callbacks: int
+    polls: int
+    handles: int
+    timers: int
     rss: int
     cpu: float
     js_isolates: int
@@ -136,6 +141,7 @@ def _worker(record: Record, now: int) -> WorkerLook:
         connections=record["connections"],
         websockets=record["websockets"],
         lag=lag,
+        **{name: record[name] for name in LOOP},
         rss=resident_bytes(pid),
         cpu=cpu_seconds(pid),
         js_isolates=record["js_isolates"],

@@ -33,7 +33,9 @@ _WORKER_GAUGES = (
     ("in_flight", "Requests and WebSockets whose application runs.", "in_flight"),
     ("connections", "Open connections.", "connections"),
     ("websockets", "Open WebSockets.", "websockets"),
-    ("loop_lag_seconds", "How late the event loop's last timer was, or a blocked loop is.", "lag"),
+    ("loop_lag_seconds", "The longest that an event of the loop had to wait of late.", "lag"),
+    ("loop_handles", "Callbacks of the event loop that are alive, timers included.", "handles"),
+    ("loop_timers", "Timers of the event loop that are pending.", "timers"),
     ("worker_resident_bytes", "Resident memory.", "rss"),
     ("worker_age_seconds", "Since the worker was started.", "age"),
     ("js_isolates", "V8 isolates.", "js_isolates"),
@@ -44,6 +46,9 @@ _WORKER_GAUGES = (
 _WORKER_COUNTERS = (
     ("worker_requests", "Requests that the worker has answered.", "requests"),
     ("worker_cpu_seconds", "Processor time of the worker.", "cpu"),
+    ("loop_turns", "Turns of the event loop.", "turns"),
+    ("loop_callbacks", "Callbacks that these turns ran from the ready queue.", "callbacks"),
+    ("loop_polls", "Looks of the event loop for events.", "polls"),
 )
 
 

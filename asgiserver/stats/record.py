@@ -21,7 +21,9 @@ STATES = ("starting", "ready", "draining")
 """Of a worker, and of the server as a whole."""
 READY = STATES.index("ready")
 
-GAUGES = ("connections", "tasks", "websockets", "beat_at", "lag")
+LOOP = ("turns", "callbacks", "polls", "handles", "timers")
+"""What a worker's record has of loop.stats(), under the same names."""
+GAUGES = ("connections", "tasks", "websockets", "beat_at", "lag", *LOOP)
 JS_GAUGES = ("js_used", "js_total", "js_external", "js_isolates")
 
 _SPANS: dict[str, slice] = {}

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""What only a worker's own Python can say of it: garbage collection, the loop's lag, JavaScript.
+"""What only a worker's own Python can say of it: garbage collection, its loop, JavaScript.
 
-A timer of the worker's loop writes it to the worker's record twice a second; how late the timer
-comes is the lag. A loop that is blocked writes nothing: readers see by ``beat_at`` for how long.
+A timer of the worker's loop writes it to the worker's record twice a second. The lag is the longest
+that the loop did not look for events since the last report; or how late the timer comes, where that
+is more: time in which the process had no processor. A loop that is blocked writes nothing: readers
+see by ``beat_at`` for how long.
 """
 
 from __future__ import annotations
@@ -11,9 +13,12 @@ import asyncio
 import gc
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .record import Record, micros
+from .record import LOOP, Record, micros
+
+if TYPE_CHECKING:
+    from ..loop import Loop
 
 PERIOD = 0.5
 """Seconds between two reports."""
@@ -29,7 +34,7 @@ class Reporter:
         loop: the worker's loop, which runs it.
     """
 
-    def __init__(self, memory: memoryview, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, memory: memoryview, loop: Loop) -> None:
         self._record = Record(memory)
         self._loop = loop
         self._timer: asyncio.TimerHandle | None = None
@@ -39,6 +44,7 @@ class Reporter:
     def start(self) -> None:
         """Begins to report."""
         gc.callbacks.append(self._on_collection)
+        self._loop._take_lag()  # What starting took made nobody wait.
         self._report()
         self._wait()
 
@@ -55,11 +61,14 @@ class Reporter:
     def _on_time(self) -> None:
         assert self._timer is not None
         late = self._loop.time() - self._timer.when() - _COARSE
-        self._record["lag"] = max(0, int(late * 1e6))
-        self._report()
+        self._report(late)
         self._wait()
 
-    def _report(self) -> None:
+    def _report(self, late: float = 0.0) -> None:
+        self._record["lag"] = int(max(late, self._loop._take_lag()) * 1e6)
+        seen = self._loop.stats()
+        for name in LOOP:
+            self._record[name] = int(seen[name])
         # Only where the application has imported it, and it never starts V8.
         jsrt = sys.modules.get("jsrt")
         if jsrt is not None:

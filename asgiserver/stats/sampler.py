@@ -134,6 +134,9 @@ def _worker(now: WorkerLook, before: WorkerLook | None, took: float) -> dict[str
     found["age"] = round(now.age, 1)
     found["lag"] = round(now.lag, 6)
     old = before or now
+    turns = now.turns - old.turns
+    found["turn_rate"] = round(turns / took, 2)
+    found["callbacks_per_turn"] = round((now.callbacks - old.callbacks) / max(turns, 1), 3)
     found["rps"] = round((now.requests - old.requests) / took, 2)
     found["cpu_share"] = round(max(0.0, now.cpu - old.cpu) / took, 4)
     found["js_rate"] = round((now.js_calls - old.js_calls) / took, 2)

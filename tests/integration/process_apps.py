@@ -35,7 +35,10 @@ def say(text):
 
 
 async def app(scope, receive, send):
-    """/: what it sees. /hold: waits for the file that $RELEASE names. /stuck: blocks the loop."""
+    """/: what it sees. /hold: waits for the file that $RELEASE names. /stuck: blocks the loop.
+
+    /busy: blocks it for 0.1 s. /timers: sets 50 timers.
+    """
     if scope["type"] == "lifespan":
         await lifespan(receive, send)
         say("lifespan ended")
@@ -51,6 +54,11 @@ async def app(scope, receive, send):
             raise
     elif path == "nap":
         await asyncio.sleep(0.05)
+    elif path == "busy":
+        time.sleep(0.1)
+    elif path == "timers":
+        for _ in range(50):
+            asyncio.get_running_loop().call_later(600, say, "never")
     elif path == "stuck":
         say("stuck")
         time.sleep(60)

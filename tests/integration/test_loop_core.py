@@ -547,6 +547,31 @@ def test_create_future_and_task(loop: Loop) -> None:
         loop.create_task(5)
 
 
+@pytest.mark.parametrize("debug", [False, True])
+def test_a_task_that_starts_at_once(loop: Loop, debug: bool) -> None:
+    """asyncio's own create_task() knows eager_start since 3.13.3; its tasks know it since 3.12."""
+    loop.set_debug(debug)
+
+    async def five() -> int:
+        return 5
+
+    async def main() -> None:
+        coroutine = five()
+        if sys.version_info < (3, 12):
+            with pytest.raises(TypeError, match="eager_start"):
+                loop.create_task(coroutine, eager_start=True)
+            coroutine.close()
+            return
+        task = loop.create_task(coroutine, name="given", eager_start=True)
+        assert task.done()
+        assert (task.result(), task.get_name(), task.get_loop()) == (5, "given", loop)
+        later = loop.create_task(five(), eager_start=None)
+        assert not later.done()
+        assert await later == 5
+
+    loop.run_until_complete(main())
+
+
 def test_task_factory(loop: Loop) -> None:
     made = []
 

@@ -228,6 +228,40 @@ def test_a_blocked_worker_is_seen_by_its_lag():
             stats.until(lambda: stats.metrics()[("casgi_worker_blocked_total",)] == 1)
 
 
+@MODES
+def test_the_loop_of_a_worker(workers):
+    """A handler that blocks it for a moment, and timers, show in its figures."""
+    with served("process_apps:app", "--workers", workers) as (server, stats):
+
+        def worker(pid: int) -> dict:
+            return next(w for w in stats.json()["workers"] if w["pid"] == pid)
+
+        # Until a first report of each has been looked at.
+        stats.until(
+            lambda: [w for w in stats.json()["workers"] if w["turns"] > 0][int(workers) - 1 :]
+        )
+        pid = int(server.get("/timers").json()["pid"])
+        stats.until(lambda: worker(pid)["timers"] >= 50)
+        before = worker(pid)
+        assert before["handles"] >= before["timers"]
+        assert before["turns"] > 0
+        assert before["callbacks"] > 0
+        assert before["polls"] > 0
+        stats.until(lambda: worker(pid)["turns"] > before["turns"])
+        assert worker(pid)["callbacks_per_turn"] >= 0
+        figures = stats.metrics()
+        assert figures[("casgi_loop_timers",)] >= 50
+        assert figures[("casgi_loop_handles",)] >= figures[("casgi_loop_timers",)]
+        for name in ("turns", "callbacks", "polls"):
+            assert figures[(f"casgi_loop_{name}_total",)] >= before[name]
+
+        def busy() -> bool:
+            server.get("/busy")
+            return stats.metrics()[("casgi_loop_lag_seconds",)] >= 0.1
+
+        stats.until(busy)
+
+
 def test_the_stats_process_is_replaced():
     with served("process_apps:app", "--workers", "2") as (server, stats):
         workers = {w["pid"] for w in stats.json()["workers"]}

@@ -10,6 +10,7 @@ import os
 import socket
 import ssl
 import struct
+import time
 import weakref
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -521,6 +522,58 @@ def test_stats(loop: Loop) -> None:  # noqa: F811
         assert after["max_lag"] >= after["lag"] >= 0
 
     loop.run_until_complete(main())
+
+
+def test_lag_is_what_an_event_had_to_wait(loop: Loop) -> None:  # noqa: F811
+    """Be it for a callback of the ready queue or for a protocol, which a poll itself calls."""
+
+    class Slow(asyncio.Protocol):
+        def data_received(self, data: bytes) -> None:
+            time.sleep(0.03)
+            done.set()
+
+    done = asyncio.Event()
+
+    async def by_protocol() -> None:
+        ours, peer = socket.socketpair()
+        transport, _ = await loop.create_connection(Slow, sock=ours)
+        loop._take_lag()
+        peer.send(b"x")
+        await done.wait()
+        # A turn that has ended is in the figures, the one under way is not.
+        await asyncio.sleep(0.001)
+        peer.close()
+        transport.close()
+
+    loop.run_until_complete(by_protocol())
+    assert loop.stats()["max_lag"] >= 0.03
+    assert loop._take_lag() >= 0.03
+    assert loop._take_lag() == 0
+    assert loop.stats()["max_lag"] >= 0.03, "taking the lag forgets nothing"
+    loop.call_soon(time.sleep, 0.02)
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+    assert loop.stats()["lag"] >= 0.02
+    assert loop._take_lag() >= 0.02
+
+
+def test_the_stats_of_a_turn(loop: Loop) -> None:  # noqa: F811
+    def ends() -> None:
+        seen.append(loop.stats())
+        loop.stop()
+
+    seen: list[dict[str, int | float]] = []
+    assert loop.stats()["callbacks_per_turn"] == 0
+    for _ in range(9):
+        loop.call_soon(seen.clear)
+    timer = loop.call_later(60, seen.clear)
+    loop.call_soon(ends)
+    loop.run_forever()
+    assert (seen[0]["turns"], seen[0]["callbacks"], seen[0]["callbacks_per_turn"]) == (1, 10, 10)
+    assert (seen[0]["polls"], seen[0]["timers"], seen[0]["ready"]) == (1, 1, 0)
+    assert seen[0]["handles"] >= 2
+    timer.cancel()
+    assert loop.stats()["timers"] == 0
 
 
 def test_sixty_four_children(loop: Loop) -> None:  # noqa: F811

@@ -205,7 +205,10 @@ def tls_connections(loop: Loop) -> None:
     client_context = ssl.create_default_context()
     authority.configure_trust(client_context)
 
+    served: list[asyncio.StreamWriter] = []
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        served.append(writer)
         writer.write(await reader.readline())
         writer.write(bytes(300_000))
         with contextlib.suppress(ConnectionError):
@@ -226,6 +229,10 @@ def tls_connections(loop: Loop) -> None:
             else:
                 assert len(await reader.read()) == 300_000
                 writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+        # The server's side of the last one may end a turn after the client's.
+        for writer in served:
             with contextlib.suppress(ConnectionError):
                 await writer.wait_closed()
         server.close()

@@ -7,6 +7,7 @@ import asyncio
 import gc
 import os
 import re
+import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from asgiserver import Config, _core, new_event_loop
 from asgiserver.stats.address import parse_address
 from asgiserver.stats.look import cpu_seconds, is_ready, look, quantile
 from asgiserver.stats.metrics import Exposition
-from asgiserver.stats.record import BUCKETS, READY, Board, Record, bucket_start
+from asgiserver.stats.record import BUCKETS, LOOP, READY, Board, Record, bucket_start
 from asgiserver.stats.reporter import Reporter
 from asgiserver.stats.sampler import KEPT, Sampler
 from asgiserver.stats.site import Site, content_policy, is_local
@@ -126,7 +127,8 @@ def test_quantiles():
 
 
 def test_counters_outlive_workers(board):
-    record = serve(board, 0, statuses=0, connections=3, tasks=2, js_used=77, js_calls=5)
+    loop = dict.fromkeys(LOOP, 9)
+    record = serve(board, 0, connections=3, tasks=2, js_used=77, js_calls=5, **loop)
     record.add("durations", 10, 4)
     record.add("statuses", 2, 4)
     board.show([(0, 111, "ready", 1, 0)])
@@ -146,6 +148,7 @@ def test_counters_outlive_workers(board):
     assert seen.requests == 5
     assert seen.workers[0].requests == 1, "the former worker's are not its own"
     assert (seen.workers[0].connections, seen.workers[0].js_used) == (0, 0)
+    assert [getattr(seen.workers[0], name) for name in LOOP] == [0] * len(LOOP)
     assert seen.starts == 2
 
 
@@ -205,6 +208,15 @@ def test_reports(board):
         loop.run_until_complete(asyncio.sleep(0.7))
         assert record["beat_at"] > first
         assert record["lag"] < 400_000
+        seen = loop.stats()
+        for name in LOOP:
+            assert 0 < record[name] <= seen[name] + 1, name
+        loop.call_soon(time.sleep, 0.05)
+        lags = []
+        while not lags or lags[-1] < 50_000:
+            loop.run_until_complete(asyncio.sleep(0.1))
+            lags.append(record["lag"])
+            assert len(lags) < 100
     finally:
         reporter.stop()
         reporter.stop()
@@ -229,14 +241,17 @@ def test_processor_time():
 
 
 def test_sampler(board):
-    record = serve(board, 0)
+    record = serve(board, 0, turns=10, callbacks=10)
     board.show([(0, os.getpid(), "ready", 1, 0)])
     sampler = Sampler(board)
+    assert sampler.report()["workers"][0]["callbacks_per_turn"] == 0
     assert sampler.report()["points"] == []
     record.add("durations", bucket_of(2000), 10)
     record.add("statuses", 2, 9)
     record.add("statuses", 5, 1)
     record.add("refused", 31, 1)
+    record.add("turns", 0, 4)
+    record.add("callbacks", 0, 10)
     sampler.tick()
     report = sampler.report()
     point = report["points"][0]
@@ -247,6 +262,8 @@ def test_sampler(board):
     assert report["refused"] == {431: 1}
     assert report["latency"]["count"] == 10
     assert report["workers"][0]["rps"] == point["rps"]
+    assert report["workers"][0]["turn_rate"] == pytest.approx(point["rps"] * 0.4, rel=0.01)
+    assert report["workers"][0]["callbacks_per_turn"] == 2.5
     sampler.tick()
     assert sampler.report()["points"][1]["rps"] == 0
     assert [p["n"] for p in sampler.report(since=1)["points"]] == [2]
@@ -259,7 +276,8 @@ def test_sampler(board):
 
 
 def test_exposition_is_what_parsers_read(board):
-    record = serve(board, 0, accepted=7, connections=2, micros=123_456)
+    loop = {"turns": 3, "callbacks": 8, "polls": 2, "handles": 6, "timers": 5}
+    record = serve(board, 0, accepted=7, connections=2, micros=123_456, **loop)
     record.add("durations", bucket_of(1000), 3)
     record.add("durations", bucket_of(2_000_000), 1)
     record.add("refused", 8, 2)
@@ -278,6 +296,9 @@ def test_exposition_is_what_parsers_read(board):
     assert samples["casgi_requests_refused_total", "408"] == 2
     assert samples[("casgi_connections_accepted_total",)] == 7
     assert samples["casgi_connections", "1", str(os.getpid())] == 2
+    for name, value in loop.items():
+        end = "_total" if name in ("turns", "callbacks", "polls") else ""
+        assert samples[f"casgi_loop_{name}{end}", "1", str(os.getpid())] == value
     body, kind = Exposition(board).text("application/openmetrics-text; version=1.0.0")
     assert kind.startswith("application/openmetrics-text")
     assert list(openmetrics(body.decode()))

@@ -177,6 +177,7 @@ asgi_loop_restore(LoopObject *loop)
     }
 #endif
     loop->head.released = NULL;
+    loop->busy_since = uv_hrtime();
     asgi_pulse_beat(loop->pulse, ASGI_PULSE_WAITING);
     PyEval_RestoreThread(released);
     asgi_pulse_beat(loop->pulse, ASGI_PULSE_RUNNING);
@@ -367,15 +368,25 @@ must_not_block(LoopObject *loop)
            || loop->fatal != NULL || loop->hooks.next != &loop->hooks;
 }
 
-static int
-poll_uv(LoopObject *loop)
+/* The loop is about to look for events, or ends: who came since busy_since has waited until now. */
+static void
+note_lag(LoopObject *loop, uint64_t now)
 {
-    if (loop->polled_at != 0) {
-        loop->lag_last = uv_hrtime() - loop->polled_at;
-        if (loop->lag_last > loop->lag_max) {
-            loop->lag_max = loop->lag_last;
-        }
+    if (loop->busy_since == 0) {
+        return;
     }
+    loop->lag_last = now - loop->busy_since;
+    if (loop->lag_last > loop->lag_peak) {
+        loop->lag_peak = loop->lag_last;
+    }
+}
+
+static int
+poll_uv(LoopObject *loop, uint64_t now)
+{
+    note_lag(loop, now);
+    /* A poll that blocks sets it again when there is something to do. */
+    loop->busy_since = now;
     loop->polls++;
     run_hooks(loop);
     /* Arming lets cancelled timers go, which may run Python: hence first. */
@@ -431,14 +442,14 @@ asgi_loop_run(LoopObject *loop)
     struct asgi_state *state = loop->head.state;
 
     /* The first turn always polls: run_until_complete() in a row are to see I/O. */
-    loop->polled_at = 0;
+    loop->polled_at = loop->busy_since = 0;
     for (;;) {
         uint64_t now = uv_hrtime();
         size_t todo;
 
         asgi_pulse_beat(loop->pulse, ASGI_PULSE_RUNNING);
         if (asgi_ready_length(&loop->ready) == 0 || now - loop->polled_at >= POLL_EVERY) {
-            if (poll_uv(loop) < 0) {
+            if (poll_uv(loop, now) < 0) {
                 return -1;
             }
             now = loop->polled_at;
@@ -460,6 +471,7 @@ asgi_loop_run(LoopObject *loop)
             break;
         }
     }
+    note_lag(loop, uv_hrtime());
     run_hooks(loop);
     asgi_pulse_beat(loop->pulse, ASGI_PULSE_POLLING);
     if (loop->fatal != NULL) {

@@ -296,8 +296,43 @@ loop_create_future(LoopObject *loop, PyObject *Py_UNUSED(ignored))
     return make_with_loop(loop, state->Future, state->empty_tuple);
 }
 
-PyDoc_STRVAR(create_task_doc, "create_task($self, coro, /, *, name=None, context=None)\n--\n\n"
-                              "Schedule a coroutine as a Task.");
+PyDoc_STRVAR(create_task_doc,
+             "create_task($self, coro, /, *, name=None, context=None, **kwargs)\n"
+             "--\n\n"
+             "Schedule a coroutine as a Task. eager_start (Python 3.12 and later):\n"
+             "run it at once up to its first suspension.");
+
+/* Task(coro, loop=self, **keywords). Returns: new or NULL. */
+static PyObject *
+make_task(LoopObject *loop, PyObject *coro, PyObject *const *values, PyObject *kwnames)
+{
+    struct asgi_state *state = loop->head.state;
+    PyObject *kwargs = PyDict_New(), *positional = PyTuple_Pack(1, coro), *task = NULL;
+    int failed = kwargs == NULL || positional == NULL
+                 || PyDict_SetItem(kwargs, state->str_loop, (PyObject *)loop) < 0;
+
+    for (Py_ssize_t i = 0; !failed && i < PyTuple_GET_SIZE(kwnames); i++) {
+        failed = PyDict_SetItem(kwargs, PyTuple_GET_ITEM(kwnames, i), values[i]) < 0;
+    }
+    if (!failed) {
+        task = PyObject_Call(state->Task, positional, kwargs);
+    }
+    Py_XDECREF(kwargs);
+    Py_XDECREF(positional);
+    return task;
+}
+
+/* Whether a keyword says when the task is to start. */
+static int
+says_when(PyObject *kwnames)
+{
+    for (Py_ssize_t i = 0; kwnames != NULL && i < PyTuple_GET_SIZE(kwnames); i++) {
+        if (PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(kwnames, i), "eager_start") == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
 
 static PyObject *
 loop_create_task(LoopObject *loop, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
@@ -314,6 +349,10 @@ loop_create_task(LoopObject *loop, PyObject *const *args, Py_ssize_t nargs, PyOb
         usual = args[nargs + i] == Py_None
                 && (PyUnicode_Compare(name, state->str_name) == 0
                     || PyUnicode_Compare(name, state->str_context) == 0);
+    }
+    if (!usual && nargs == 1 && loop->task_factory == NULL && says_when(kwnames)) {
+        /* asyncio's create_task() knows that only since 3.13.3, tasks know it since 3.12. */
+        return make_task(loop, args[0], args + 1, kwnames);
     }
     if (!usual) {
         PyObject *result;
@@ -533,21 +572,41 @@ PyDoc_STRVAR(
     "stats($self, /)\n--\n\n"
     "What the loop has done and holds, as a dict.\n\n"
     "turns, callbacks and polls: counts since it was made, of turns, of what they ran from\n"
-    "the ready queue, of looks at the descriptors. lag, max_lag: seconds between the last\n"
-    "two polls, and the most there were: how long an event had to wait. ready, timers:\n"
-    "length of the queues. handles, transports: alive, of all loops of this interpreter.");
+    "the ready queue, of looks at the descriptors; callbacks_per_turn: their mean. What a\n"
+    "poll itself runs (I/O of transports, requests of a server) is no callback. lag,\n"
+    "max_lag: seconds for which the loop last did not look for events, and the most there\n"
+    "were: how long an event had to wait. ready, timers: length of the queues. handles,\n"
+    "transports: alive, of all loops of this interpreter.\n\n"
+    "Thread: any; a turn under way is not in the figures yet.");
 
 static PyObject *
 loop_stats(LoopObject *loop, PyObject *Py_UNUSED(ignored))
 {
     struct asgi_state *state = loop->head.state;
+    uint64_t most = loop->lag_peak > loop->lag_before ? loop->lag_peak : loop->lag_before;
+    double mean = loop->turns > 0 ? (double)loop->callbacks / (double)loop->turns : 0.0;
 
-    return Py_BuildValue("{s:K,s:K,s:K,s:d,s:d,s:n,s:n,s:n,s:n}", "turns", loop->turns, "callbacks",
-                         loop->callbacks, "polls", loop->polls, "lag",
-                         (double)loop->lag_last * 1e-9, "max_lag", (double)loop->lag_max * 1e-9,
+    return Py_BuildValue("{s:K,s:K,s:K,s:d,s:d,s:d,s:n,s:n,s:n,s:n}", "turns", loop->turns,
+                         "callbacks", loop->callbacks, "polls", loop->polls, "callbacks_per_turn",
+                         mean, "lag", (double)loop->lag_last * 1e-9, "max_lag", (double)most * 1e-9,
                          "ready", (Py_ssize_t)asgi_ready_length(&loop->ready), "timers",
                          (Py_ssize_t)loop->timers.length, "handles", ASGI_COUNT(state, handles),
                          "transports", ASGI_COUNT(state, transports));
+}
+
+PyDoc_STRVAR(take_lag_doc, "_take_lag($self, /)\n--\n\n"
+                           "Seconds of the longest lag (see stats()) since the last call.");
+
+static PyObject *
+loop_take_lag(LoopObject *loop, PyObject *Py_UNUSED(ignored))
+{
+    uint64_t peak = loop->lag_peak;
+
+    if (peak > loop->lag_before) {
+        loop->lag_before = peak;
+    }
+    loop->lag_peak = 0;
+    return PyFloat_FromDouble((double)peak * 1e-9);
 }
 
 /* ---- attributes ---- */
@@ -644,6 +703,7 @@ PyMethodDef asgi_loop_methods[] = {
     {"_remove_writer", (PyCFunction)loop_remove_writer, METH_O, NULL},
     {"_watched", (PyCFunction)loop_watched, METH_O, watched_doc},
     {"stats", (PyCFunction)loop_stats, METH_NOARGS, stats_doc},
+    {"_take_lag", (PyCFunction)loop_take_lag, METH_NOARGS, take_lag_doc},
     {"_set_pulse", (PyCFunction)asgi_pulse_set, METH_O, NULL},
     {"_signals_attach", (PyCFunction)loop_signals_attach, METH_NOARGS, NULL},
     {"_signals_detach", (PyCFunction)loop_signals_detach, METH_NOARGS, NULL},

@@ -58,7 +58,9 @@ struct LoopObject {
 
     /* Since the loop was made; for stats(). */
     uint64_t turns, callbacks, polls;
-    uint64_t lag_last, lag_max; /* nanoseconds from the end of a poll to the next */
+    /* Nanoseconds that an event had to wait at most: last, most since take_lag, most before that. */
+    uint64_t lag_last, lag_peak, lag_before;
+    uint64_t busy_since; /* uv_hrtime() when a blocking poll ended or another began; 0: not yet */
 
     unsigned long thread_id; /* of the thread in run_forever; 0: none */
     pid_t pid;               /* the process that made it: see asgi_loop_shut */

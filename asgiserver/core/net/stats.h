@@ -41,8 +41,13 @@
     X(tasks, 1)      /* requests and WebSockets whose application runs */                      \
     X(websockets, 1) /* open */                                                                \
     /* Written by the worker's Python (stats/reporter.py) twice a second. */                   \
-    X(beat_at, 1)   /* CLOCK_MONOTONIC in microseconds: when it last did */                    \
-    X(lag, 1)       /* microseconds that its timer was late */                                 \
+    X(beat_at, 1) /* CLOCK_MONOTONIC in microseconds: when it last did */                      \
+    X(lag, 1)     /* microseconds that an event of its loop had to wait since, at most */      \
+    X(turns, 1)   /* of its loop, as in loop.stats() */                                        \
+    X(callbacks, 1)                                                                            \
+    X(polls, 1)                                                                                \
+    X(handles, 1)                                                                              \
+    X(timers, 1)                                                                               \
     X(gc_runs, 3)   /* counter: collections by generation */                                   \
     X(gc_micros, 1) /* counter: time in them */                                                \
     X(js_calls, 1)  /* counter */                                                              \

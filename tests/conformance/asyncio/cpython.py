@@ -61,7 +61,7 @@ def main() -> int:
     names = sorted({path.stem for path in folder.glob("test_*.py")} - LEFT_OUT)
     if options.only:
         names = options.only.split(",")
-    comparison = Comparison("asyncio", exceptions("cpython.txt"))
+    comparison = Comparison("asyncio", exceptions("cpython.txt"), most=15)
     for name in names:
         command = [sys.executable, "-P", __file__, "--run", name]
         theirs = outcomes_of(name, [*command, "asyncio", options.pattern], {}, False)

@@ -74,7 +74,7 @@ def main() -> int:
         names = options.only.split(",")
     site = str(FOLDER / f"site-cp{sys.version_info.major}{sys.version_info.minor}")
     package = str(Path(__import__("asgiserver").__file__).parents[1])
-    comparison = Comparison("uvloop", exceptions("uvloop.txt"))
+    comparison = Comparison("uvloop", exceptions("uvloop.txt"), most=25)
     for name in names:
         command = [sys.executable, "-P", __file__, "--run", name, options.pattern]
         runs = []
