@@ -12,6 +12,7 @@ of ours are not as they must be.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import signal
@@ -19,9 +20,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import IO
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -76,36 +79,49 @@ def fate(code: int | None) -> str:
     return f"exit {code}" if code else ""
 
 
+def watched(
+    arguments: list[str],
+    out: IO[bytes],
+    err: IO[bytes],
+    deadline: float,
+    environment: Mapping[str, str] = os.environ,
+) -> int | None:
+    """Runs a program that says "begin"; `deadline` seconds later it, and all that it has started,
+    is killed. Its exit code, None where it did not end. See run_cases.die_with() for what becomes
+    of it where this process is killed meanwhile."""
+    seconds = int((START + deadline) * (os.cpu_count() or 1))
+    process = subprocess.Popen(
+        arguments,
+        stdin=subprocess.DEVNULL,
+        stdout=out,
+        stderr=err,
+        env={**environment, "CASGI_HOSTILE_RUNNER": f"{os.getpid()} {seconds}"},
+        start_new_session=True,
+    )
+    try:
+        begun = time.monotonic()
+        while process.poll() is None and time.monotonic() - begun < START:
+            if b'"begin"' in os.pread(out.fileno(), 4096, 0):
+                break
+            time.sleep(0.02)
+        return process.wait(deadline)
+    except subprocess.TimeoutExpired:
+        return None
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
 def run(python: str, kind: str, names: list[str], deadline: float = DEADLINE) -> dict[str, Result]:
     """Runs cases in one process. Where it dies, the case that was under way has its fate."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        arguments = [python, "-X", "faulthandler", str(HERE / "run_cases.py"), kind, *names]
         environment = dict(os.environ, CASGI_JS_CACHE="off")
         if kind in OURS:
             paths = [environment.get("PYTHONPATH"), str(ROOT)]
             environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
-        process = subprocess.Popen(
-            [python, "-X", "faulthandler", str(HERE / "run_cases.py"), kind, *names],
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=err,
-            env=environment,
-            start_new_session=True,
-        )
-        code: int | None
-        try:
-            begun = time.monotonic()
-            while process.poll() is None and time.monotonic() - begun < START:
-                if b'"begin"' in os.pread(out.fileno(), 4096, 0):
-                    break
-                time.sleep(0.02)
-            code = process.wait(deadline)
-        except subprocess.TimeoutExpired:
-            code = None
-        try:
-            os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        process.wait()
+        code = watched(arguments, out, err, deadline, environment)
         out.seek(0)
         err.seek(0)
         lines = out.read().decode(errors="replace").splitlines()
