@@ -2,11 +2,12 @@
 """Runs all cases with all engines, and writes the table of what came of it.
 
     tools/peers --js                        # once: the peers, in build/peers-js
-    python tests/js/hostile/table.py [--only TEXT] [--engines realm,isolate] [--out FILE]
+    python tests/js/hostile/table.py [--only TEXT] [--engines realm,isolate]
+    python tests/js/hostile/table.py --only nothing --markdown docs/hostile.md     # what was kept
 
 Each case runs in a process of its own, with a deadline. A peer that is not installed is named below
-the table. Results are kept beside the table (.json), so that a part can be run again. Prints which
-of ours are not as they must be.
+the table. Results are kept beside the table (.json), so that a part can be run again alone. Prints
+which of ours are not as they must be.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import argparse
 import contextlib
 import json
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -22,14 +24,15 @@ import tempfile
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from cases import Case, all_cases
-from engines import HEAP_MB, OURS, PEERS, TIMEOUT
+from engines import HEAP_MB, OURS, TIMEOUT
+from report import Result, Table, insert, markdown
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
@@ -45,26 +48,6 @@ MODULES = {
     "pythonmonkey": "pythonmonkey",
     "iv8": "iv8",
 }
-
-
-@dataclass
-class Result:
-    """What came of one case with one engine.
-
-    Attributes:
-        outcome: as scripts.py explains; or "SIGSEGV" and the like, "hang", "exit N", "no start".
-        text: the error's first line, or the end of stderr of a process that died.
-        ms: how long it took, None where it did not end.
-        next: "yes", what went wrong, or "" where there was no next call.
-        end: what became of the process afterwards; "" if it ended as it should.
-    """
-
-    outcome: str = ""
-    text: str = ""
-    ms: float | None = None
-    next: str = ""
-    end: str = ""
-    stderr: str = ""
 
 
 def fate(code: int | None) -> str:
@@ -158,21 +141,6 @@ def run(python: str, kind: str, names: list[str], deadline: float = DEADLINE) ->
     return results
 
 
-def cell(result: Result) -> str:
-    outcome = result.outcome.replace("|", "\\|").replace("\n", " ")
-    if len(outcome) > 40:
-        outcome = outcome[:37] + "…"
-    text = f"`{outcome}`" if outcome.startswith("= ") else outcome
-    if result.ms is not None and result.outcome != "-":
-        text += f", {result.ms:.0f} ms" if result.ms >= 1 else ", <1 ms"
-    if result.next not in ("", "yes"):
-        text += f", **next: {result.next.split(':')[0][:40]}**"
-    if result.end:
-        text += f", **at exit: {result.end}**"
-    bad = result.outcome in ("hang", "abort") or result.outcome.startswith(("SIG", "exit"))
-    return f"**{text}**" if bad else text
-
-
 def judged(case: Case, result: Result) -> bool:
     """Whether ours did what it must."""
     if not case.accepts(result.outcome):
@@ -194,12 +162,29 @@ def installed(python: str) -> list[str]:
     return found
 
 
+def versions(python: str, peers: list[str]) -> str:
+    """What the engines were, and their limits, as a paragraph."""
+    import jsrt
+
+    parts = [f"jsrt on V8 {jsrt.v8_version}"]
+    code = "import importlib.metadata as m, sys; print(m.version(sys.argv[1]))"
+    for name in peers:
+        asked = subprocess.run([python, "-c", code, name], capture_output=True, text=True)
+        parts.append(f"{name} {asked.stdout.strip()}")
+    return (
+        f"{', '.join(parts)}, Python {platform.python_version()}. Timeout {TIMEOUT:g} s and heap "
+        f"limit {HEAP_MB} MB where an engine has them; a case's deadline {DEADLINE:.0f} s, of the "
+        f"heavy ones {HEAVY_DEADLINE:.0f} s ({HEAVY_DEADLINE / 4:.0f} s for a peer)."
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--only", default="", help="cases whose id contains this")
     parser.add_argument("--engines", default="", help="comma-separated; default: all there are")
     parser.add_argument("--peer-python", default=str(ROOT / "build/peers-js/bin/python"))
     parser.add_argument("--out", default=str(ROOT / "build/hostile.md"))
+    parser.add_argument("--markdown", type=Path, help="a document that gets the table as well")
     parser.add_argument("--peer-deadline", type=float, default=DEADLINE, help="seconds")
     parser.add_argument("--jobs", type=int, default=1)
     options = parser.parse_args()
@@ -212,7 +197,7 @@ def main() -> None:
     out = Path(options.out)
     out.parent.mkdir(parents=True, exist_ok=True)
     store = out.with_suffix(".json")
-    table: dict[tuple[str, str], Result] = {}
+    table: Table = {}
     if store.exists():
         table = {(c, k): Result(**fields) for c, k, fields in json.loads(store.read_text())}
 
@@ -228,7 +213,10 @@ def main() -> None:
 
     def save() -> None:
         store.write_text(json.dumps([[c, k, asdict(result)] for (c, k), result in table.items()]))
-        out.write_text(markdown(table, [*OURS, *there]))
+        text = markdown(table, [*OURS, *there], versions(options.peer_python, there))
+        out.write_text(text)
+        if options.markdown:
+            insert(options.markdown, text)
 
     jobs = [(case, kind) for case in cases for kind in kinds if kind in OURS or case.common]
     with ThreadPoolExecutor(options.jobs) as pool:
@@ -251,39 +239,6 @@ def main() -> None:
         )
     print(f"{len(cases)} cases, {len(wrong)} of ours not as they should be; {out}")
     sys.exit(1 if wrong else 0)
-
-
-def markdown(table: dict[tuple[str, str], Result], kinds: list[str]) -> str:
-    cases = all_cases().values()
-    lines = [
-        f"Timeout {TIMEOUT} s and heap limit {HEAP_MB} MB where an engine has them; deadline of a "
-        f"case {DEADLINE:.0f} s, {HEAVY_DEADLINE:.0f} s for the heavy ones.",
-        "",
-        "| case | " + " | ".join(kinds) + " |",
-        "|---|" + "---|" * len(kinds),
-    ]
-    for case in cases:
-        row = [cell(table[case.id, kind]) if (case.id, kind) in table else "" for kind in kinds]
-        lines.append("| " + " | ".join([case.id.replace("|", "\\|"), *row]) + " |")
-    lines += ["", "| | " + " | ".join(kinds) + " |", "|---|" + "---|" * len(kinds)]
-    known = {case.id for case in cases}
-    counted = {
-        kind: [r for (c, k), r in table.items() if k == kind and c in known] for kind in kinds
-    }
-    sums = {
-        "cases": lambda r: r.outcome != "-",
-        "process killed": lambda r: r.outcome == "abort" or r.outcome.startswith(("SIG", "exit")),
-        "hung": lambda r: r.outcome == "hang",
-        "next call lost": lambda r: r.next not in ("", "yes"),
-        "trouble at exit": lambda r: bool(r.end),
-    }
-    for title, test in sums.items():
-        row = [str(sum(map(test, counted[kind]))) for kind in kinds]
-        lines.append(f"| {title} | " + " | ".join(row) + " |")
-    missing = [kind for kind in PEERS if kind not in kinds]
-    if missing:
-        lines += ["", f"Not installed here: {', '.join(missing)}."]
-    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":
