@@ -184,6 +184,7 @@ def main() -> None:
     parser.add_argument("--engines", default="", help="comma-separated; default: all there are")
     parser.add_argument("--peer-python", default=str(ROOT / "build/peers-js/bin/python"))
     parser.add_argument("--out", default=str(ROOT / "build/hostile.md"))
+    parser.add_argument("--missing", action="store_true", help="only what has no result yet")
     parser.add_argument("--markdown", type=Path, help="a document that gets the table as well")
     parser.add_argument("--peer-deadline", type=float, default=DEADLINE, help="seconds")
     parser.add_argument("--jobs", type=int, default=1)
@@ -219,11 +220,13 @@ def main() -> None:
             insert(options.markdown, text)
 
     jobs = [(case, kind) for case in cases for kind in kinds if kind in OURS or case.common]
+    if options.missing:
+        jobs = [(case, kind) for case, kind in jobs if (case.id, kind) not in table]
     with ThreadPoolExecutor(options.jobs) as pool:
         for done, _ in enumerate(pool.map(one, jobs), 1):
             if sys.stderr.isatty():
                 print(f"\r{done} of {len(jobs)}", end="", file=sys.stderr)
-            if done % 50 == 0:
+            if done % 10 == 0:
                 save()
     save()
     wrong = [
