@@ -100,7 +100,7 @@ def run(python: str, kind: str, names: list[str], deadline: float = DEADLINE) ->
     """Runs cases in one process. Where it dies, the case that was under way has its fate."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         arguments = [python, "-X", "faulthandler", str(HERE / "run_cases.py"), kind, *names]
-        environment = dict(os.environ, CASGI_JS_CACHE="off")
+        environment = dict(os.environ, CASGI_JS_CACHE="off", CASGI_HOSTILE_HEAP=str(HEAP_MB))
         if kind in OURS:
             paths = [environment.get("PYTHONPATH"), str(ROOT)]
             environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
