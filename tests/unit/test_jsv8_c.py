@@ -3,14 +3,18 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+OBJECTS = ROOT / f"build/temp/obj-3{sys.version_info.minor}/jsrt._jsrt/jsrt/v8"
+"""setup.py's, of the extension."""
 SHARE = ROOT / "build" / "deps" / "usr" / "share"
 
 
@@ -19,11 +23,15 @@ def program() -> Path:
     """The test program, built unless the tools or libnode's headers are missing."""
     if shutil.which("g++") is None or not Path("/usr/include/cmocka.h").exists():
         pytest.skip("needs g++ and libcmocka-dev")
+    environment = dict(os.environ)
+    if "CASGI_NODE_PREFIX" not in os.environ:  # compiled against what the script finds too
+        environment["JSV8_OBJECTS"] = str(OBJECTS)
     built = subprocess.run(
         ["sh", str(ROOT / "tests/unit/c/build_jsv8.sh"), str(ROOT / "build" / "test-jsv8")],
         capture_output=True,
         text=True,
         timeout=600,
+        env=environment,
     )
     if "no libnode" in built.stderr:
         pytest.skip("needs libnode-dev")

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 TIMEOUT = float(os.environ.get("CASGI_HOSTILE_TIMEOUT", "0.25"))
-HEAP_MB = 64
+HEAP_MB = int(os.environ.get("CASGI_HOSTILE_HEAP", "64"))
 
 Function = Callable[..., Any]
 

@@ -8,9 +8,11 @@ Written so that whoever reads the lines knows what happened also where this proc
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import json
 import os
+import resource
 import signal
 import sys
 import time
@@ -23,6 +25,23 @@ from cases import Case, all_cases
 from engines import OURS, PEERS, Engine, NotOffered, Ours
 
 ADD = "function add(a, b) { return a + b }"
+
+
+PR_SET_PDEATHSIG = 1
+
+
+def die_with(runner: str) -> None:
+    """Ends this process with its runner, and whatever it starts after so much CPU time: a peer's
+    endless loop is not to go on where the runner was killed and could not end it.
+
+    Args:
+        runner: the runner's process id, and seconds of CPU time.
+    """
+    parent, seconds = map(int, runner.split())
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # killed before that
+        os._exit(1)
 
 
 def say(**fields: Any) -> None:
@@ -80,6 +99,8 @@ def make(kind: str, case: Case) -> Engine:
 
 def main() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if "CASGI_HOSTILE_RUNNER" in os.environ:
+        die_with(os.environ["CASGI_HOSTILE_RUNNER"])
     kind, *names = sys.argv[1:]
     cases = all_cases()
     say(ready=kind)

@@ -2,7 +2,8 @@
 """Hostile JavaScript, as data: what is evaluated, and what ours must make of it.
 
 An outcome is the class of the exception (with JavaScript's name of the error, for a JSError), or
-`= repr` of the value. Several are divided by ` | `, where V8's versions or its timing decide.
+`= repr` of the value. Several are divided by ` | `, where V8's versions or its timing decide: the
+first is what the case is about (and one that is about the timeout has a short one).
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ LOOPS: list[Script] = [
     (
         "spread of an endless iterator",
         "Math.max(...{*[Symbol.iterator]() { for (;;) yield }})",
-        f"{TIMEOUT} | {HEAP} | {RANGE}",
+        f"{HEAP} | {TIMEOUT} | {RANGE}",
     ),
     ("regular expression", "/^(a+)+$/.test('a'.repeat(64) + 'b')", TIMEOUT),
     ("regular expression, replace", "'x'.repeat(40).replace(/(x+x+)+y/, '')", TIMEOUT),
@@ -68,7 +69,7 @@ LOOPS: list[Script] = [
     (
         "proxy's ownKeys, as a result",
         "[new Proxy({}, {ownKeys() { for (;;); }})]",
-        f"{CONVERSION} | {TIMEOUT}",
+        f"{TIMEOUT} | {CONVERSION}",
     ),
     ("eval", "for (;;) eval('1')", TIMEOUT),
     ("Function", "for (;;) new Function('return ' + Math.random())()", TIMEOUT),
@@ -81,7 +82,7 @@ LOOPS: list[Script] = [
         "(1n << 29n << 29n << 0n) && (1n << (1n << 28n)).toString().length",
         f"{TIMEOUT} | {RANGE}",
     ),
-    ("bigint: from text", "BigInt('7'.repeat(1 << 25)) % 7n", f"{TIMEOUT} | {RANGE} | {SYNTAX}"),
+    ("bigint: from text", "BigInt('7'.repeat(1 << 24)) % 7n", f"{TIMEOUT} | {RANGE} | {SYNTAX}"),
     (
         "bigint: division",
         "(3n ** 9000000n) / (7n ** 1500000n) && 1",
@@ -95,13 +96,13 @@ LOOPS: list[Script] = [
     (
         "WebAssembly compiled over and over",
         f"for (;;) {{ {wasm(WASM_LOOP)[:-4]} }}",
-        f"{TIMEOUT} | {HEAP}",
+        f"{HEAP} | {TIMEOUT}",
     ),
     ("symbols and weak maps", "for (const w = new WeakMap();;) w.set({}, Symbol())", TIMEOUT),
     (
         "finalization registry",
         "const r = new FinalizationRegistry(() => { for (;;); }); for (;;) r.register({}, 1)",
-        f"{TIMEOUT} | {HEAP}",
+        f"{HEAP} | {TIMEOUT}",
     ),
     (
         "defineProperty and delete",
@@ -109,11 +110,11 @@ LOOPS: list[Script] = [
         "{ Object.defineProperty(o, 'k' + i, {configurable: true}); delete o['k' + i] }",
         f"{TIMEOUT} | {HEAP}",
     ),
-    ("prototype chain grows", "let o = {}; for (;;) o = Object.create(o)", f"{TIMEOUT} | {HEAP}"),
+    ("prototype chain grows", "let o = {}; for (;;) o = Object.create(o)", f"{HEAP} | {TIMEOUT}"),
     (
         "prototype chain of 1,000,000",
         "let o = {}; for (let i = 0; i < 1e6; i++) o = Object.create(o); for (;;) o.missing",
-        f"{TIMEOUT} | {HEAP}",
+        f"{HEAP} | {TIMEOUT}",
     ),
 ]
 
@@ -124,7 +125,7 @@ PROMISES: list[Script] = [
         TIMEOUT,
     ),
     ("await in a loop", "(async () => { for (;;) await 0 })()", TIMEOUT),
-    ("async recursion", "(async function f() { await 0; return f() })()", f"{TIMEOUT} | {HEAP}"),
+    ("async recursion", "(async function f() { await 0; return f() })()", f"{HEAP} | {TIMEOUT}"),
     (
         "async generator",
         "(async () => { async function* g() { for (;;) yield 1 } for await (const x of g()); })()",
@@ -329,7 +330,7 @@ DEEP: list[Script] = [
     (
         "recursion in a regular expression",
         "/(?:a|b)*?c/.test('ab'.repeat(5e6))",
-        f"= False | {RANGE} | {TIMEOUT}",
+        f"{TIMEOUT} | = False | {RANGE}",
     ),
     ("pattern nested 100,000 deep", "new RegExp('('.repeat(1e5) + ')'.repeat(1e5))", SYNTAX),
     ("parentheses nested 100,000 deep", "eval('('.repeat(1e5) + '1' + ')'.repeat(1e5))", RANGE),
@@ -711,7 +712,7 @@ NODE: list[tuple[str, str, str, str]] = [
         "stream without end",
         "new Response(new ReadableStream({pull(c) { c.enqueue("
         "new Uint8Array(1000)) }})).arrayBuffer()",
-        f"{TIMEOUT} | {HEAP} | {RANGE}",
+        f"{HEAP} | {TIMEOUT} | {RANGE}",
     ),
     (
         "web",
@@ -764,7 +765,7 @@ NODE: list[tuple[str, str, str, str]] = [
         "const {Worker} = require('worker_threads'); new Worker('for (;;);', {eval: true}); 7",
         "= 7",
     ),
-    ("node", "execSync", "require('child_process').execSync('sleep 5')", TIMEOUT),
+    ("node", "execSync", "require('child_process').execSync('sleep 1')", TIMEOUT),
     ("node", "chdir", "process.chdir('/'); 7", TYPE),
     (
         "node",

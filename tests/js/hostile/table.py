@@ -2,31 +2,37 @@
 """Runs all cases with all engines, and writes the table of what came of it.
 
     tools/peers --js                        # once: the peers, in build/peers-js
-    python tests/js/hostile/table.py [--only TEXT] [--engines realm,isolate] [--out FILE]
+    python tests/js/hostile/table.py [--only TEXT] [--engines realm,isolate]
+    python tests/js/hostile/table.py --only nothing --markdown docs/hostile.md     # what was kept
 
 Each case runs in a process of its own, with a deadline. A peer that is not installed is named below
-the table. Results are kept beside the table (.json), so that a part can be run again. Prints which
-of ours are not as they must be.
+the table. Results are kept beside the table (.json), so that a part can be run again alone. Prints
+which of ours are not as they must be.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
+import platform
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
+from typing import IO
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from cases import Case, all_cases
-from engines import HEAP_MB, OURS, PEERS, TIMEOUT
+from engines import HEAP_MB, OURS, TIMEOUT
+from report import Result, Table, insert, markdown
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
@@ -44,26 +50,6 @@ MODULES = {
 }
 
 
-@dataclass
-class Result:
-    """What came of one case with one engine.
-
-    Attributes:
-        outcome: as scripts.py explains; or "SIGSEGV" and the like, "hang", "exit N", "no start".
-        text: the error's first line, or the end of stderr of a process that died.
-        ms: how long it took, None where it did not end.
-        next: "yes", what went wrong, or "" where there was no next call.
-        end: what became of the process afterwards; "" if it ended as it should.
-    """
-
-    outcome: str = ""
-    text: str = ""
-    ms: float | None = None
-    next: str = ""
-    end: str = ""
-    stderr: str = ""
-
-
 def fate(code: int | None) -> str:
     if code is None:
         return "hang"
@@ -76,36 +62,49 @@ def fate(code: int | None) -> str:
     return f"exit {code}" if code else ""
 
 
+def watched(
+    arguments: list[str],
+    out: IO[bytes],
+    err: IO[bytes],
+    deadline: float,
+    environment: Mapping[str, str] = os.environ,
+) -> int | None:
+    """Runs a program that says "begin"; `deadline` seconds later it, and all that it has started,
+    is killed. Its exit code, None where it did not end. See run_cases.die_with() for what becomes
+    of it where this process is killed meanwhile."""
+    seconds = int((START + deadline) * (os.cpu_count() or 1))
+    process = subprocess.Popen(
+        arguments,
+        stdin=subprocess.DEVNULL,
+        stdout=out,
+        stderr=err,
+        env={**environment, "CASGI_HOSTILE_RUNNER": f"{os.getpid()} {seconds}"},
+        start_new_session=True,
+    )
+    try:
+        begun = time.monotonic()
+        while process.poll() is None and time.monotonic() - begun < START:
+            if b'"begin"' in os.pread(out.fileno(), 4096, 0):
+                break
+            time.sleep(0.02)
+        return process.wait(deadline)
+    except subprocess.TimeoutExpired:
+        return None
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
 def run(python: str, kind: str, names: list[str], deadline: float = DEADLINE) -> dict[str, Result]:
     """Runs cases in one process. Where it dies, the case that was under way has its fate."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        environment = dict(os.environ, CASGI_JS_CACHE="off")
+        arguments = [python, "-X", "faulthandler", str(HERE / "run_cases.py"), kind, *names]
+        environment = dict(os.environ, CASGI_JS_CACHE="off", CASGI_HOSTILE_HEAP=str(HEAP_MB))
         if kind in OURS:
             paths = [environment.get("PYTHONPATH"), str(ROOT)]
             environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
-        process = subprocess.Popen(
-            [python, "-X", "faulthandler", str(HERE / "run_cases.py"), kind, *names],
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=err,
-            env=environment,
-            start_new_session=True,
-        )
-        code: int | None
-        try:
-            begun = time.monotonic()
-            while process.poll() is None and time.monotonic() - begun < START:
-                if b'"begin"' in os.pread(out.fileno(), 4096, 0):
-                    break
-                time.sleep(0.02)
-            code = process.wait(deadline)
-        except subprocess.TimeoutExpired:
-            code = None
-        try:
-            os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        process.wait()
+        code = watched(arguments, out, err, deadline, environment)
         out.seek(0)
         err.seek(0)
         lines = out.read().decode(errors="replace").splitlines()
@@ -142,21 +141,6 @@ def run(python: str, kind: str, names: list[str], deadline: float = DEADLINE) ->
     return results
 
 
-def cell(result: Result) -> str:
-    outcome = result.outcome.replace("|", "\\|").replace("\n", " ")
-    if len(outcome) > 40:
-        outcome = outcome[:37] + "…"
-    text = f"`{outcome}`" if outcome.startswith("= ") else outcome
-    if result.ms is not None and result.outcome != "-":
-        text += f", {result.ms:.0f} ms" if result.ms >= 1 else ", <1 ms"
-    if result.next not in ("", "yes"):
-        text += f", **next: {result.next.split(':')[0][:40]}**"
-    if result.end:
-        text += f", **at exit: {result.end}**"
-    bad = result.outcome in ("hang", "abort") or result.outcome.startswith(("SIG", "exit"))
-    return f"**{text}**" if bad else text
-
-
 def judged(case: Case, result: Result) -> bool:
     """Whether ours did what it must."""
     if not case.accepts(result.outcome):
@@ -178,12 +162,30 @@ def installed(python: str) -> list[str]:
     return found
 
 
+def versions(python: str, peers: list[str]) -> str:
+    """What the engines were, and their limits, as a paragraph."""
+    import jsrt
+
+    parts = [f"jsrt on V8 {jsrt.v8_version}"]
+    code = "import importlib.metadata as m, sys; print(m.version(sys.argv[1]))"
+    for name in peers:
+        asked = subprocess.run([python, "-c", code, name], capture_output=True, text=True)
+        parts.append(f"{name} {asked.stdout.strip()}")
+    return (
+        f"{', '.join(parts)}, Python {platform.python_version()}. Timeout {TIMEOUT:g} s and heap "
+        f"limit {HEAP_MB} MB where an engine has them; a case's deadline {DEADLINE:.0f} s, of the "
+        f"heavy ones {HEAVY_DEADLINE:.0f} s ({HEAVY_DEADLINE / 4:.0f} s for a peer)."
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--only", default="", help="cases whose id contains this")
     parser.add_argument("--engines", default="", help="comma-separated; default: all there are")
     parser.add_argument("--peer-python", default=str(ROOT / "build/peers-js/bin/python"))
     parser.add_argument("--out", default=str(ROOT / "build/hostile.md"))
+    parser.add_argument("--missing", action="store_true", help="only what has no result yet")
+    parser.add_argument("--markdown", type=Path, help="a document that gets the table as well")
     parser.add_argument("--peer-deadline", type=float, default=DEADLINE, help="seconds")
     parser.add_argument("--jobs", type=int, default=1)
     options = parser.parse_args()
@@ -196,7 +198,7 @@ def main() -> None:
     out = Path(options.out)
     out.parent.mkdir(parents=True, exist_ok=True)
     store = out.with_suffix(".json")
-    table: dict[tuple[str, str], Result] = {}
+    table: Table = {}
     if store.exists():
         table = {(c, k): Result(**fields) for c, k, fields in json.loads(store.read_text())}
 
@@ -212,14 +214,19 @@ def main() -> None:
 
     def save() -> None:
         store.write_text(json.dumps([[c, k, asdict(result)] for (c, k), result in table.items()]))
-        out.write_text(markdown(table, [*OURS, *there]))
+        text = markdown(table, [*OURS, *there], versions(options.peer_python, there))
+        out.write_text(text)
+        if options.markdown:
+            insert(options.markdown, text)
 
     jobs = [(case, kind) for case in cases for kind in kinds if kind in OURS or case.common]
+    if options.missing:
+        jobs = [(case, kind) for case, kind in jobs if (case.id, kind) not in table]
     with ThreadPoolExecutor(options.jobs) as pool:
         for done, _ in enumerate(pool.map(one, jobs), 1):
             if sys.stderr.isatty():
                 print(f"\r{done} of {len(jobs)}", end="", file=sys.stderr)
-            if done % 50 == 0:
+            if done % 10 == 0:
                 save()
     save()
     wrong = [
@@ -235,39 +242,6 @@ def main() -> None:
         )
     print(f"{len(cases)} cases, {len(wrong)} of ours not as they should be; {out}")
     sys.exit(1 if wrong else 0)
-
-
-def markdown(table: dict[tuple[str, str], Result], kinds: list[str]) -> str:
-    cases = all_cases().values()
-    lines = [
-        f"Timeout {TIMEOUT} s and heap limit {HEAP_MB} MB where an engine has them; deadline of a "
-        f"case {DEADLINE:.0f} s, {HEAVY_DEADLINE:.0f} s for the heavy ones.",
-        "",
-        "| case | " + " | ".join(kinds) + " |",
-        "|---|" + "---|" * len(kinds),
-    ]
-    for case in cases:
-        row = [cell(table[case.id, kind]) if (case.id, kind) in table else "" for kind in kinds]
-        lines.append("| " + " | ".join([case.id.replace("|", "\\|"), *row]) + " |")
-    lines += ["", "| | " + " | ".join(kinds) + " |", "|---|" + "---|" * len(kinds)]
-    known = {case.id for case in cases}
-    counted = {
-        kind: [r for (c, k), r in table.items() if k == kind and c in known] for kind in kinds
-    }
-    sums = {
-        "cases": lambda r: r.outcome != "-",
-        "process killed": lambda r: r.outcome == "abort" or r.outcome.startswith(("SIG", "exit")),
-        "hung": lambda r: r.outcome == "hang",
-        "next call lost": lambda r: r.next not in ("", "yes"),
-        "trouble at exit": lambda r: bool(r.end),
-    }
-    for title, test in sums.items():
-        row = [str(sum(map(test, counted[kind]))) for kind in kinds]
-        lines.append(f"| {title} | " + " | ".join(row) + " |")
-    missing = [kind for kind in PEERS if kind not in kinds]
-    if missing:
-        lines += ["", f"Not installed here: {', '.join(missing)}."]
-    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":
