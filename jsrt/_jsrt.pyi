@@ -28,6 +28,7 @@ class Context:
         seed: int | None = None,
         now: float | None = None,
         console: Console | None = None,
+        share_buffers: bool = True,
         _homeless: bool = False,
         _patience: float = 0.0,
     ) -> Context: ...

@@ -43,7 +43,9 @@ class Host:
     def __init__(self, share: float, heap_limit: float, timeout: float | None) -> None:
         self.share = share  # MB
         self.calls = self.made = 0
-        self.context = Context(profile="bare", heap_limit=heap_limit, timeout=timeout)
+        self.context = Context(
+            profile="bare", heap_limit=heap_limit, timeout=timeout, share_buffers=False
+        )
 
     def due(self) -> bool:
         """Whether a tenant that was made is a reason to look at the memory."""
@@ -61,7 +63,7 @@ class Tenants:
     A tenant is made by its first call: its script is run, then a function of it called. What the
     script and its calls leave in the global scope stays for the next call, until the tenant is
     evicted, its script changes, or a limit ended a call of it; it is then made afresh. Every method
-    may be called by any thread; calls to one isolate take turns.
+    may be called by any thread; calls to one isolate take turns. Buffers are copied, never shared.
 
     Args:
         isolation: ``"realm"``: a global scope with intrinsics of its own in a shared isolate. Code
@@ -277,6 +279,7 @@ class Tenants:
             heap_limit=self._heap_limit,
             timeout=self._timeout,
             console=console,
+            share_buffers=False,
         )
         return context, None
 

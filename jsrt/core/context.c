@@ -252,6 +252,7 @@ call(ContextObject *context, PyObject *name, PyObject *sequence, jsv8_want_t wan
     PyObject *out = NULL;
     jsrt_args_t args;
     jsrt_args_init(&args, context->state);
+    args.share = context->share;
     if (jsrt_args_convert(&args, items, count) == 0) {
         out = jsrt_context_call(context, name, &args, want, loop);
     }
@@ -540,6 +541,7 @@ context_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
         context->home->context = context;
     }
     context->homeless = options.homeless;
+    context->share = options.share;
     if (context->home == NULL || jsrt_pool_init(&context->pool, options.pool) < 0) {
         goto fail;
     }
@@ -669,7 +671,7 @@ get_timeout(ContextObject *context, void *unused)
 PyDoc_STRVAR(
     context_doc,
     "Context(*, profile='web', heap_limit=None, timeout=None, code=None, pool=0, seed=None,\n"
-    "        now=None, console=None)\n--\n\n"
+    "        now=None, console=None, share_buffers=True)\n--\n\n"
     "A JavaScript global scope. V8 boots at its first use.\n\n"
     "profile: 'bare' is ECMAScript alone; 'web' adds URL, fetch, WebCrypto, timers, streams and\n"
     "the like, Node's own; 'node' adds require, process and Buffer.\n"
@@ -677,7 +679,9 @@ PyDoc_STRVAR(
     "pool: how many more engines may boot for calls from threads other than this one.\n"
     "seed: an int that Math.random follows. now: the time, in seconds, at which the clock stands.\n"
     "console: a logger, its name or a LoggerAdapter, which gets what console.log and the like "
-    "say.");
+    "say.\n"
+    "share_buffers: writable buffers (bytearray, array, numpy's arrays) are JavaScript's too, and\n"
+    "cannot be resized while it has them; False: they are copied.");
 
 #define METHOD(name, flags, function, doc)                                 \
     {                                                                      \

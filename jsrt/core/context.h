@@ -34,6 +34,7 @@ typedef struct jsrt_context {
     PyObject *fixed; /* owned or NULL: fixed.c: the first source of this scope and its realms */
     PyObject
         *console; /* owned or NULL: console.c: who writes what console says; of its realms too */
+    int share;    /* with JavaScript, writable buffers */
     int homeless; /* every thread's calls run in engines of the pool (jsrt.JSEngine) */
 
     pthread_t home_thread;

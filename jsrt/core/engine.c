@@ -17,6 +17,7 @@
 #include "error.h"
 #include "expose.h"
 #include "grave.h"
+#include "lend.h"
 #include "object.h"
 #include "source.h"
 #include "stats.h"
@@ -535,6 +536,9 @@ jsrt_engine_leave_slowly(EngineObject *engine)
     jsrt_watch_leave(watch);
     if (engine->unusual & JSRT_DROPPED) {
         release_dropped(engine);
+    }
+    if (atomic_load(&jsrt_returned)) {
+        jsrt_lend_release();
     }
     if (engine->condemned && engine->isolate != NULL && !jsrt_watch_busy(watch)) {
         PyObject *type, *value, *traceback;

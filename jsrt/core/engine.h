@@ -20,6 +20,7 @@
 #define JSRT_ENGINE_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <uv.h>
 
 #include "state.h"
@@ -88,6 +89,8 @@ extern PyType_Spec jsrt_engine_spec;
 extern int jsrt_unusable;
 /* Isolates wait to be freed by a thread that may (grave.c). */
 extern int jsrt_has_graves;
+/* Memory that was shared waits to be released (lend.c). Set on any thread. */
+extern atomic_int jsrt_returned;
 
 EngineObject *jsrt_engine_new(jsrt_state_t *state, jsv8_profile_t profile, size_t heap_limit,
                               double timeout, int may_pin);
@@ -145,7 +148,7 @@ static inline void
 jsrt_engine_leave(EngineObject *engine)
 {
     if (engine->watch.stopped || engine->waiting || engine->condemned || jsrt_has_graves
-        || engine->unusual) {
+        || engine->unusual || atomic_load_explicit(&jsrt_returned, memory_order_relaxed)) {
         jsrt_engine_leave_slowly(engine);
         return;
     }

@@ -182,6 +182,7 @@ settle(SettlerObject *settler, PyObject *task)
     jsv8_value_t value;
     jsv8_error_t error;
     jsrt_args_init(&args, state);
+    args.share = settler->context->share;
     PyObject *failure = NULL;
     PyObject *result = PyObject_CallMethod(task, "result", NULL);
     if (result == NULL || jsrt_to_js(&args, result, &value, -1) < 0) {
@@ -356,12 +357,20 @@ is_awaitable(jsrt_state_t *state, PyObject *object)
 }
 
 static int
+shares(const EngineObject *engine)
+{
+    const ContextObject *context = jsrt_engine_context(engine);
+    return context != NULL && context->share;
+}
+
+static int
 return_value(EngineObject *engine, jsv8_frame_t *frame, PyObject *result)
 {
     jsrt_args_t args;
     jsv8_value_t value;
     jsv8_error_t error;
     jsrt_args_init(&args, engine->state);
+    args.share = shares(engine);
     int code = jsrt_to_js(&args, result, &value, -1);
     if (code == 0) {
         jsv8_status_t status = jsv8_frame_return(frame, &value, &error);
@@ -545,6 +554,7 @@ set_global(EngineObject *engine, PyObject *name, PyObject *value)
     PyObject *operands[] = {name, value};
     int code = -1;
     jsrt_args_init(&args, engine->state);
+    args.share = shares(engine);
     if (jsrt_args_convert(&args, operands, 2) == 0) {
         jsv8_status_t status = jsv8_global(engine->isolate, &global, &error);
         jsrt_watch_regain(&engine->watch);

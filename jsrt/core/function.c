@@ -95,6 +95,7 @@ call_with(HandleObject *function, PyObject *const *objects, size_t count, PyObje
     jsrt_args_t args, self;
     jsrt_args_init(&args, function->context->state);
     jsrt_args_init(&self, function->context->state);
+    args.share = self.share = function->context->share;
     if (jsrt_args_convert(&args, objects, count) < 0
         || (receiver != NULL && jsrt_args_convert(&self, &receiver, 1) < 0)) {
         goto done;
@@ -163,6 +164,7 @@ function_vectorcall(PyObject *self, PyObject *const *objects, size_t flagged, Py
     PyObject *out = NULL;
     jsrt_args_t args;
     jsrt_args_init(&args, context->state);
+    args.share = context->share;
     if (jsrt_args_convert(&args, objects, (size_t)PyVectorcall_NARGS(flagged)) < 0) {
         goto done;
     }

@@ -7,6 +7,8 @@
  */
 #include "grave.h"
 
+#include "lend.h"
+
 int jsrt_has_graves;
 
 static jsrt_grave_t *graves; /* under the GIL */
@@ -38,6 +40,7 @@ free_isolate(jsrt_grave_t *grave)
         if (grave->own_loop) {
             jsrt_grave_close_loop(grave->loop, grave->tick);
         }
+        jsrt_lend_release();
     }
     Py_XDECREF(grave->loop_object);
     if (loop_lives) {

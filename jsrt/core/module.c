@@ -26,11 +26,12 @@ static PyObject *
 debug_counts(PyObject *module, PyObject *unused)
 {
     jsrt_state_t *state = jsrt_state_of(module);
-    return Py_BuildValue("{s:n,s:n,s:n,s:n,s:n,s:n,s:n,s:n}", "contexts", state->context_count,
+    return Py_BuildValue("{s:n,s:n,s:n,s:n,s:n,s:n,s:n,s:n,s:n}", "contexts", state->context_count,
                          "handles", state->handle_count, "engines", state->engine_count, "isolates",
                          (Py_ssize_t)jsv8_live_isolates(), "realms", (Py_ssize_t)jsv8_live_realms(),
                          "refs", (Py_ssize_t)jsv8_live_refs(), "hosted",
-                         (Py_ssize_t)jsv8_live_hosted(), "tasks", PySet_GET_SIZE(state->tasks));
+                         (Py_ssize_t)jsv8_live_hosted(), "lent", (Py_ssize_t)jsv8_live_lent(),
+                         "tasks", PySet_GET_SIZE(state->tasks));
 }
 
 static PyObject *

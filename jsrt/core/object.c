@@ -178,6 +178,7 @@ ask(HandleObject *handle, jsv8_op_t op, PyObject *const *objects, size_t count, 
     jsrt_args_t args;
     *out = NULL;
     jsrt_args_init(&args, handle->context->state);
+    args.share = handle->context->share;
     if (jsrt_args_convert(&args, objects, count) < 0) {
         goto done;
     }

@@ -45,7 +45,7 @@ typedef struct {
     size_t heap_limit;
     double timeout, patience;
     Py_ssize_t pool;
-    int homeless;
+    int homeless, share;
     PyObject *code, *seed, *now, *console; /* borrowed; Py_None: not given */
 } jsrt_options_t;
 

@@ -11,6 +11,7 @@
 #include "engine.h"
 #include "error.h"
 #include "grave.h"
+#include "lend.h"
 
 int jsrt_unusable;
 
@@ -49,6 +50,7 @@ jsrt_engine_process_start(jsrt_state_t *state)
         jsrt_error_raise(state, status, &error);
         return -1;
     }
+    jsrt_lend_start();
     jsv8_set_blocking_hooks(jsrt_engine_before_blocking, after_blocking);
     pthread_atfork(NULL, NULL, on_fork_in_child);
     started = 1;
@@ -106,6 +108,7 @@ jsrt_engine_exit(jsrt_state_t *state)
     }
     jsrt_grave_reap(state);
     jsrt_watchdog_stop();
+    jsrt_lend_stop();
     jsrt_unusable = 1;
     if (state->engines == NULL && !jsrt_has_graves) {
         jsv8_process_stop();

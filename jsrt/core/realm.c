@@ -87,6 +87,7 @@ jsrt_realm_new(ContextObject *parent, PyObject *const *args, Py_ssize_t count, P
     context->parent = (ContextObject *)Py_NewRef(parent);
     context->home = (EngineObject *)Py_NewRef(parent->home);
     context->timeout = timeout;
+    context->share = parent->share;
     context->fixed = Py_XNewRef(parent->fixed);
     PyObject *console = given[1] != NULL ? given[1] : parent->console;
     if (jsrt_context_fix(context, context->fixed) < 0

@@ -8,13 +8,13 @@
 
 #include <stdlib.h>
 
+#include "lend.h"
 #include "object.h"
 #include "tree.h"
 #include "view.h"
 
-/* A new holder at the head of the list, with the spare one's buffer where that is free. */
-static jsrt_keep_t *
-keep_new(jsrt_args_t *args)
+jsrt_keep_t *
+jsrt_keep_new(jsrt_args_t *args)
 {
     jsrt_keep_t *keep = args->state->spare;
     if (keep != NULL) {
@@ -50,9 +50,6 @@ jsrt_args_release_kept(jsrt_args_t *args)
     args->kept = NULL;
     while (keep != NULL) {
         jsrt_keep_t *next = keep->next;
-        if (keep->view.obj != NULL) {
-            PyBuffer_Release(&keep->view);
-        }
         if (keep->callback.taken || keep->loan.taken) {
             keep->object = NULL;
             keep->callback.taken = keep->loan.taken = 0;
@@ -106,7 +103,7 @@ jsrt_text_to_js(jsrt_args_t *args, PyObject *text, jsv8_value_t *out)
         out->tag = PyUnicode_KIND(text) == PyUnicode_1BYTE_KIND ? JSV8_LATIN1 : JSV8_UTF16;
         return 0;
     }
-    jsrt_keep_t *keep = keep_new(args);
+    jsrt_keep_t *keep = jsrt_keep_new(args);
     if (keep == NULL) {
         return -1;
     }
@@ -143,7 +140,7 @@ text_argument(jsrt_args_t *args, PyObject *text, jsv8_value_t *out)
         || !PyUnicode_CheckExact(text)) {
         return 0;
     }
-    jsrt_keep_t *keep = keep_new(args);
+    jsrt_keep_t *keep = jsrt_keep_new(args);
     if (keep == NULL) {
         return -1;
     }
@@ -167,7 +164,7 @@ big_int(jsrt_args_t *args, PyObject *object, jsv8_value_t *out)
         out->u.integer = value;
         return 0;
     }
-    jsrt_keep_t *keep = keep_new(args);
+    jsrt_keep_t *keep = jsrt_keep_new(args);
     if (keep == NULL) {
         return -1;
     }
@@ -191,35 +188,9 @@ big_int(jsrt_args_t *args, PyObject *object, jsv8_value_t *out)
 }
 
 static int
-buffer(jsrt_args_t *args, PyObject *object, jsv8_value_t *out)
-{
-    jsrt_keep_t *keep = keep_new(args);
-    if (keep == NULL) {
-        return -1;
-    }
-    if (PyObject_GetBuffer(object, &keep->view, PyBUF_SIMPLE) < 0) {
-        keep->view.obj = NULL;
-        /* A strided memoryview: a copy makes it whole. */
-        if (!PyMemoryView_Check(object)) {
-            return -1;
-        }
-        PyErr_Clear();
-        keep->object = PyObject_CallMethod(object, "tobytes", NULL);
-        if (keep->object == NULL || PyObject_GetBuffer(keep->object, &keep->view, 0) < 0) {
-            keep->view.obj = NULL;
-            return -1;
-        }
-    }
-    out->tag = JSV8_BYTES;
-    out->u.text.data = keep->view.buf;
-    out->u.text.length = (size_t)keep->view.len;
-    return 0;
-}
-
-static int
 tree(jsrt_args_t *args, PyObject *object, jsv8_value_t *out, Py_ssize_t index)
 {
-    jsrt_keep_t *keep = keep_new(args);
+    jsrt_keep_t *keep = jsrt_keep_new(args);
     if (keep == NULL || jsrt_tree_write(args, object, keep, &out->tag, index) < 0) {
         return -1;
     }
@@ -239,7 +210,7 @@ tree(jsrt_args_t *args, PyObject *object, jsv8_value_t *out, Py_ssize_t index)
 int
 jsrt_callback_to_js(jsrt_args_t *args, PyObject *object, jsv8_host_kind_t kind, jsv8_value_t *out)
 {
-    jsrt_keep_t *keep = keep_new(args);
+    jsrt_keep_t *keep = jsrt_keep_new(args);
     if (keep == NULL) {
         return -1;
     }
@@ -321,13 +292,8 @@ jsrt_live_to_js(jsrt_args_t *args, PyObject *object, jsv8_value_t *out)
 }
 
 Py_ssize_t
-jsrt_live_extra(jsrt_args_t *args, jsrt_keep_t *keep, PyObject *object)
+jsrt_extra_add(jsrt_keep_t *keep, const jsv8_value_t *value)
 {
-    jsv8_value_t value;
-    int live = jsrt_live_to_js(args, object, &value);
-    if (live <= 0) {
-        return live < 0 ? -1 : -2;
-    }
     size_t count = keep->extra_count;
     if ((count & (count - 1)) == 0) { /* full at each power of two */
         size_t capacity = count == 0 ? 1 : count * 2;
@@ -338,7 +304,7 @@ jsrt_live_extra(jsrt_args_t *args, jsrt_keep_t *keep, PyObject *object)
         }
         keep->extras = grown;
     }
-    keep->extras[keep->extra_count++] = value;
+    keep->extras[keep->extra_count++] = *value;
     return (Py_ssize_t)count;
 }
 
@@ -353,6 +319,9 @@ stand_in(jsrt_args_t *args, PyObject *object, jsv8_value_t *out, Py_ssize_t inde
     }
     if (kind == JSRT_KIND_UNKNOWN) {
         int live = jsrt_live_to_js(args, object, out);
+        if (live == 0 && PyObject_CheckBuffer(object)) {
+            live = jsrt_lend_to_js(args, object, out);
+        }
         if (live != 0) {
             return live < 0 ? -1 : 0;
         }
@@ -365,7 +334,7 @@ stand_in(jsrt_args_t *args, PyObject *object, jsv8_value_t *out, Py_ssize_t inde
         return tree(args, object, out, index);
     }
     PyObject *plain = jsrt_plain_value(args->state, object, (jsrt_kind_t)kind);
-    jsrt_keep_t *keep = plain ? keep_new(args) : NULL;
+    jsrt_keep_t *keep = plain ? jsrt_keep_new(args) : NULL;
     if (keep == NULL) {
         Py_XDECREF(plain);
         return -1;
@@ -413,7 +382,7 @@ jsrt_to_js_any(jsrt_args_t *args, PyObject *object, jsv8_value_t *out, Py_ssize_
         return 0;
     }
     if (PyByteArray_Check(object) || PyMemoryView_Check(object)) {
-        return buffer(args, object, out);
+        return jsrt_lend_to_js(args, object, out) < 0 ? -1 : 0;
     }
     return stand_in(args, object, out, index);
 }

@@ -5,7 +5,8 @@
  * None, bool, int, float, str and bytes become a tag and a pointer into the Python object. Trees of
  * dict, list and tuple become JSON text where JSON can carry all of the tree, V8's wire format
  * where it cannot. What a value points to is alive until jsrt_args_release. A long str V8 may read
- * where Python has it: the isolate owns a reference until V8 has collected its string.
+ * where Python has it: the isolate owns a reference until V8 has collected its string. A writable
+ * buffer is shared with JavaScript (lend.h).
  *
  * Invariants
  *   1. Converting may run Python (fields of dataclasses, values of enums): never inside an entry
@@ -32,7 +33,6 @@ typedef struct jsrt_keep {
     struct jsrt_keep *next;   /* owned */
     jsrt_buf_t buf;           /* owned */
     PyObject *object;         /* owned or NULL */
-    Py_buffer view;           /* released where view.obj is set */
     jsv8_callback_t callback; /* of object, which is V8's where it was taken */
     jsv8_loan_t loan;         /* the same */
     jsv8_value_t *extras;     /* owned: what JSV8_WIRE_WITH points to */
@@ -46,6 +46,7 @@ typedef struct {
     jsv8_value_t *values; /* inline_values, or owned from malloc */
     size_t count;
     int data_only; /* nothing that can be called, or runs when it is iterated over */
+    int share;     /* writable buffers are shared, not copied */
     jsv8_value_t inline_values[JSRT_ARGS_INLINE];
 } jsrt_args_t;
 
@@ -59,12 +60,16 @@ int jsrt_live_to_js(jsrt_args_t *args, PyObject *object, jsv8_value_t *out);
 /* The object as what kind says, which calls it. Returns 0, or -1 with an exception. */
 int jsrt_callback_to_js(jsrt_args_t *args, PyObject *object, jsv8_host_kind_t kind,
                         jsv8_value_t *out);
-/* What jsrt_live_to_js makes, inside of a tree: adds it to keep's extras. Returns its index, -1, or -2: none. */
-Py_ssize_t jsrt_live_extra(jsrt_args_t *args, jsrt_keep_t *keep, PyObject *object);
+/* Adds what a tree's wire format cannot say to keep's extras. Returns its index, or -1 with an
+ * exception. */
+Py_ssize_t jsrt_extra_add(jsrt_keep_t *keep, const jsv8_value_t *value);
 /* A str as JSV8_LATIN1 or JSV8_UTF16. Returns 0, or -1 with an exception. */
 int jsrt_text_to_js(jsrt_args_t *args, PyObject *text, jsv8_value_t *out);
 /* More than JSRT_ARGS_INLINE arguments. Returns 0, or -1 with an exception. */
 int jsrt_args_widen(jsrt_args_t *args, size_t count);
+/* A new holder at the head of the list, with the spare one's buffer where that is free; NULL with an
+ * exception. */
+jsrt_keep_t *jsrt_keep_new(jsrt_args_t *args);
 void jsrt_args_release_kept(jsrt_args_t *args);
 void jsrt_keep_free(jsrt_keep_t *keep);
 
@@ -115,7 +120,7 @@ jsrt_args_init(jsrt_args_t *args, jsrt_state_t *state)
     args->kept = NULL;
     args->values = args->inline_values;
     args->count = 0;
-    args->data_only = 0;
+    args->data_only = args->share = 0;
 }
 
 /* Converts count objects. Returns 0, or -1 with an exception; release in both cases. */

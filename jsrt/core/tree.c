@@ -17,6 +17,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "lend.h"
 #include "object.h"
 
 typedef enum { FRAME_LIST, FRAME_TUPLE, FRAME_DICT, FRAME_MAP, FRAME_SET } frame_kind_t;
@@ -388,29 +389,30 @@ put_int(walk_t *walk, PyObject *object)
     return 0;
 }
 
+/* What the wire format has no form for. */
 static int
-put_bytes(walk_t *walk, PyObject *object)
+put_extra(walk_t *walk, const jsv8_value_t *value)
 {
-    if (!walk->wire) {
-        return NEEDS_WIRE;
+    Py_ssize_t extra = jsrt_extra_add(walk->keep, value);
+    if (extra < 0) {
+        return -1;
     }
-    PyObject *whole = NULL;
-    Py_buffer view;
-    if (PyObject_GetBuffer(object, &view, PyBUF_SIMPLE) < 0) {
-        if (!PyMemoryView_Check(object)) {
-            return -1;
-        }
-        PyErr_Clear();
-        whole = PyObject_CallMethod(object, "tobytes", NULL);
-        if (whole == NULL || PyObject_GetBuffer(whole, &view, PyBUF_SIMPLE) < 0) {
-            Py_XDECREF(whole);
-            return -1;
-        }
-    }
-    jsrt_wire_bytes(walk->buf, view.buf, (size_t)view.len);
-    PyBuffer_Release(&view);
-    Py_XDECREF(whole);
+    jsrt_wire_extra(walk->buf, (size_t)extra);
     return 0;
+}
+
+/* Returns as jsrt_lend_to_js does. */
+static int
+put_buffer(walk_t *walk, PyObject *object)
+{
+    jsv8_value_t value;
+    int code = jsrt_lend_to_js(walk->args, object, &value);
+    if (code == 1 && value.tag == JSV8_BYTES) {
+        jsrt_wire_bytes(walk->buf, value.u.text.data, value.u.text.length);
+    } else if (code == 1 && put_extra(walk, &value) < 0) {
+        return -1;
+    }
+    return code;
 }
 
 /* ---- Containers --------------------------------------------------------------------------------- */
@@ -542,13 +544,16 @@ put_stand_in(walk_t *walk, PyObject *object)
         if (!walk->wire) {
             return NEEDS_WIRE;
         }
-        Py_ssize_t extra = jsrt_live_extra(walk->args, walk->keep, object);
-        if (extra >= 0) {
-            jsrt_wire_extra(walk->buf, (size_t)extra);
-            return 0;
+        jsv8_value_t value;
+        int live = jsrt_live_to_js(walk->args, object, &value);
+        if (live > 0) {
+            return put_extra(walk, &value);
         }
-        if (extra == -1) {
-            return -1;
+        if (live == 0 && PyObject_CheckBuffer(object)) {
+            live = put_buffer(walk, object);
+        }
+        if (live != 0) {
+            return live < 0 ? -1 : 0;
         }
         return fail_at(walk, walk->depth, "a %.200s cannot be converted to JavaScript",
                        Py_TYPE(object)->tp_name);
@@ -627,7 +632,14 @@ put_value(walk_t *walk, PyObject *object)
         return push_set(walk, object);
     }
     if (PyBytes_Check(object) || PyByteArray_Check(object) || PyMemoryView_Check(object)) {
-        return put_bytes(walk, object);
+        if (!walk->wire) {
+            return NEEDS_WIRE;
+        }
+        if (!PyBytes_Check(object)) {
+            return put_buffer(walk, object) < 0 ? -1 : 0;
+        }
+        jsrt_wire_bytes(walk->buf, PyBytes_AS_STRING(object), (size_t)PyBytes_GET_SIZE(object));
+        return 0;
     }
     return put_stand_in(walk, object);
 }

@@ -167,15 +167,15 @@ namespace
 
 /* The text of a string that stays the host's. V8 deletes it, in a collection or, when the isolate
  * has been told to go and what it owned was taken from it, at its end. */
-template <class Resource, class Unit> class Lent : public Resource
+template <class Resource, class Unit> class LentText : public Resource
 {
   public:
-    Lent(const jsv8_value_t *in, Hosted *hosted)
+    LentText(const jsv8_value_t *in, Hosted *hosted)
         : data_(static_cast<const Unit *>(in->u.lent.data)), length_(in->u.lent.length),
           iso_(hosted->iso), hosted_(hosted)
     {
     }
-    ~Lent() override
+    ~LentText() override
     {
         if (!iso_->disposing) {
             iso_->buffers->end_loan(length_ * sizeof(Unit));
@@ -198,8 +198,8 @@ template <class Resource, class Unit> class Lent : public Resource
     Hosted *hosted_;
 };
 
-using LentOneByte = Lent<v8::String::ExternalOneByteStringResource, char>;
-using LentTwoByte = Lent<v8::String::ExternalStringResource, uint16_t>;
+using LentOneByte = LentText<v8::String::ExternalOneByteStringResource, char>;
+using LentTwoByte = LentText<v8::String::ExternalStringResource, uint16_t>;
 
 }   // namespace
 
@@ -667,8 +667,9 @@ int
 jsv8_visit_hosted(jsv8_isolate_t *iso, int (*visit)(void *object, void *arg), void *arg)
 {
     Registry guard;
-    if (iso->host == nullptr) {
-        return 0;
+    int shared = iso->buffers->visit(visit, arg);
+    if (shared != 0 || iso->host == nullptr) {
+        return shared;
     }
     for (Hosted *list : {iso->host->live, iso->host->dropped}) {
         for (Hosted *each = list; each != nullptr; each = each->next) {

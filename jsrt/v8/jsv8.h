@@ -70,8 +70,25 @@ typedef enum {
     JSV8_CALLBACK,    /* in only, u.callback: an object of the host's, as its kind says */
     JSV8_HOST,        /* out only, u.host: a function or view of such an object; borrowed */
     JSV8_LENT_LATIN1, /* in only, u.lent: as JSV8_LATIN1, and V8 may leave the text where it is */
-    JSV8_LENT_UTF16   /* in only */
+    JSV8_LENT_UTF16,  /* in only */
+    JSV8_LENT_BYTES   /* in only, u.lent: a typed array over the host's memory, which the host lets
+                         JavaScript write to; over a copy where loan is NULL, or where the memory
+                         does not begin at a multiple of 8 */
 } jsv8_tag_t;
+
+/* What a JSV8_LENT_BYTES becomes: Uint8Array, ... BigInt64Array, Float64Array. */
+typedef enum {
+    JSV8_UINT8,
+    JSV8_INT8,
+    JSV8_UINT16,
+    JSV8_INT16,
+    JSV8_UINT32,
+    JSV8_INT32,
+    JSV8_UINT64,
+    JSV8_INT64,
+    JSV8_FLOAT32,
+    JSV8_FLOAT64
+} jsv8_element_t;
 
 typedef enum {
     JSV8_HOST_FUNCTION,
@@ -91,9 +108,10 @@ typedef struct {
     int taken;        /* out */
 } jsv8_callback_t;
 
-/* An object of the host's that keeps a text in place. */
+/* An object of the host's that keeps a text, or bytes, in place. */
 typedef struct {
-    void *object; /* the isolate's from when taken is set until it is dropped (host.cc) */
+    void *object; /* V8's from when taken is set until it is dropped (host.cc), or, of bytes,
+                     returned (lend.cc) */
     int taken;    /* out */
 } jsv8_loan_t;
 
@@ -120,8 +138,9 @@ typedef struct jsv8_value {
         } wire;
         struct {
             const void *data;
-            size_t length;
+            size_t length; /* of bytes: in bytes, whatever their element */
             jsv8_loan_t *loan;
+            jsv8_element_t element; /* of JSV8_LENT_BYTES */
         } lent;
         jsv8_ref_t *ref;
         jsv8_callback_t *callback;
@@ -397,9 +416,21 @@ jsv8_status_t jsv8_settle(jsv8_ref_t *resolver, const jsv8_value_t *value, jsv8_
 jsv8_ref_t *jsv8_take_thrown(jsv8_isolate_t *isolate);
 /* One object that JavaScript has no way to any more, given back to the caller; NULL: none. */
 void *jsv8_dropped(jsv8_isolate_t *isolate);
-/* All that the isolate owns, dropped or not, for the caller's garbage collector. */
+/* All that the isolate owns, dropped or not, and what it shares, for the caller's collector. */
 int jsv8_visit_hosted(jsv8_isolate_t *isolate, int (*visit)(void *object, void *arg), void *arg);
 size_t jsv8_live_hosted(void); /* [any] */
+
+/* ---- lend.cc: memory of the host's that JavaScript shares ---------------------------------- */
+
+/* Called, on any thread and inside of V8, when jsv8_returned has something: only to be noted down.
+ * Set once per process. */
+void jsv8_set_return_hook(void (*returned)(void));
+/* The object of a loan of bytes that V8 is through with, given back to the caller; NULL: none. That
+ * may be long after JavaScript has dropped them, and after the isolate is freed (a buffer that was
+ * transferred to a worker). [any] */
+void *jsv8_returned(void);
+/* Loans that have not been given back. [any] */
+size_t jsv8_live_lent(void);
 
 /* ---- ref.cc -------------------------------------------------------------------------------- */
 

@@ -10,6 +10,8 @@
 namespace jsv8
 {
 
+struct Lent; /* lend.hh */
+
 /* malloc with a cap, counted for one isolate. A refusal makes V8 collect garbage and ask again;
  * after its last try JavaScript sees a RangeError. V8's C++ callers (Node's stream reads) cannot
  * take a refusal and would abort: so a small block is given on the last try, and condemns the
@@ -33,6 +35,16 @@ class Buffers : public v8::ArrayBuffer::Allocator
     {
         lent_.fetch_sub(size, std::memory_order_relaxed);
     }
+    /* What is no block of ours, but counts as one: memory of the host's that JavaScript shares
+     * (lend.cc). false: refused. */
+    bool admit(size_t length);
+    void release(size_t length)
+    {
+        held_.fetch_sub(length, std::memory_order_relaxed);
+    }
+    void link(Lent *lent); /* under the registry lock, as the next two */
+    void unlink(Lent *lent);
+    int visit(int (*each)(void *object, void *arg), void *arg) const;
     size_t held() const
     {
         return held_.load(std::memory_order_relaxed);
@@ -51,14 +63,13 @@ class Buffers : public v8::ArrayBuffer::Allocator
     /* V8 asks at once, after each of two collections, and after a full one. */
     static constexpr int kTriesBeforeLast = 3;
 
-    bool admit(size_t length);
-
     std::atomic<jsv8_isolate *> iso_; /* weak: cleared by detach() */
     const size_t cap_;                /* 0: none */
     std::atomic<size_t> held_{0};
     std::atomic<size_t> lent_{0};
     std::atomic<size_t> refused_length_{0};
     std::atomic<int> refused_{0};
+    Lent *shared_ = nullptr; /* [any, under registry]; each keeps this alive */
 };
 
 /* While it lives, thorough collections are asked for: they are no last try of V8's to make room. */

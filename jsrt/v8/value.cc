@@ -49,6 +49,7 @@
 
 #include "host.hh"
 #include "json.hh"
+#include "lend.hh"
 #include "limit.hh"
 #include "pack.hh"
 #include "text.hh"
@@ -155,45 +156,6 @@ read_wire(jsv8_isolate *iso, Entry &entry, const jsv8_value_t *in, v8::Local<v8:
     return status == JSV8_EXCEPTION ? JSV8_CONVERSION : status;
 }
 
-jsv8_status_t
-read_bytes(jsv8_isolate *iso, const jsv8_value_t *in, v8::Local<v8::Value> *out,
-           jsv8_error_t *error)
-{
-    size_t length = in->u.text.length;
-#if V8_MAJOR_VERSION >= 12
-    constexpr size_t longest = v8::TypedArray::kMaxByteLength;
-#else
-    constexpr size_t longest = v8::TypedArray::kMaxLength;
-#endif
-    /* From the isolate's own allocator, but asked directly: V8 aborts where its way of making a
-     * store is refused. Two collections, as V8 would try. */
-    std::shared_ptr<v8::BackingStore> store;
-    if (length > longest) {
-        return fail(error, JSV8_CONVERSION, "too many bytes for one Uint8Array");
-    }
-    void *data = iso->buffers->AllocateUninitialized(length);
-    for (int i = 0; data == nullptr && i < 2; i++) {
-        iso->v8->LowMemoryNotification();
-        data = iso->buffers->AllocateUninitialized(length);
-    }
-    if (data == nullptr) {
-        return fail(error, JSV8_NO_MEMORY, "bytes beyond the isolate's limit for ArrayBuffers");
-    }
-    memcpy(data, in->u.text.data, length);
-    auto *holder = new std::shared_ptr<Buffers>(iso->buffers);
-    store = v8::ArrayBuffer::NewBackingStore(
-        data, length,
-        [](void *block, size_t size, void *keeper) {
-            auto *buffers = static_cast<std::shared_ptr<Buffers> *>(keeper);
-            (*buffers)->Free(block, size);
-            delete buffers;
-        },
-        holder);
-    v8::Local<v8::ArrayBuffer> buffer = v8::ArrayBuffer::New(iso->v8, std::move(store));
-    *out = v8::Uint8Array::New(buffer, 0, length);
-    return JSV8_OK;
-}
-
 }   // namespace
 
 jsv8_status_t
@@ -253,7 +215,9 @@ to_v8(jsv8_isolate *iso, Entry &entry, const jsv8_value_t *in, v8::Local<v8::Val
         }
         break;
     case JSV8_BYTES:
-        return read_bytes(iso, in, out, error);
+        return copy_bytes(iso, in, out, error);
+    case JSV8_LENT_BYTES:
+        return share_bytes(iso, in, out, error);
     case JSV8_BIGINT: {
         v8::TryCatch caught(v8);
         v8::Local<v8::BigInt> big;

@@ -101,6 +101,23 @@ def test_proxies() -> None:
     js.close()
 
 
+def test_shared_buffers() -> None:
+    js = jsrt.Context(
+        profile="bare",
+        code="let last; const take = (b, o) => { b[0] = 1; last = o; return b };",
+    )
+    js.expose("give", lambda: bytearray(64))
+
+    def work() -> None:
+        for number in range(ROUNDS):
+            data = bytearray(8 + number % 500)
+            assert js.call("take", [data, {"in": data}])[0] == 1
+            js.eval("last = give()")
+
+    assert_nothing_stays(js, work, ROUNDS)
+    js.close()
+
+
 def test_async_iteration() -> None:
     async def numbers() -> AsyncIterator[int]:
         for number in range(3):

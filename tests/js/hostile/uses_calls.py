@@ -248,6 +248,23 @@ def not_convertible(engine: Engine) -> Any:
     engine.call("id", [[{"a": object()}]])
 
 
+@use("argument", "MemoryError")
+def hoarded_bytearrays(engine: Engine) -> Any:
+    """every bytearray kept that it was ever given"""
+    engine.define("let kept = []; function keep(b) { kept.push(b); return kept.length }")
+    for _ in range(2 * HEAP_MB):
+        engine.call("keep", [bytearray(1 << 20)])
+
+
+@use("argument", "BufferError")
+def kept_bytearray(engine: Engine) -> Any:
+    """bytearray resized after a call that kept it"""
+    data = bytearray(1000)
+    engine.define("let kept; function keep(b) { kept = b }")
+    engine.call("keep", [data])
+    data.clear()
+
+
 @use("argument", "ValueError")
 def released_view(engine: Engine) -> Any:
     """released memoryview as an argument"""
