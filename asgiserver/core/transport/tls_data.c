@@ -53,6 +53,7 @@ typedef struct {
     PyObject_HEAD
     LoopObject *loop;   /* owned */
     PyObject *protocol; /* owned: the SSLProtocol; a cycle, which connection_lost() breaks */
+    PyObject *fields;   /* owned: its __dict__ */
     PyObject *names;    /* owned tuple, in the order of NAMES */
     PyObject *incoming; /* owned: the MemoryBIO of bytes from the peer */
     PyObject *outgoing; /* owned: the MemoryBIO of bytes to the peer */
@@ -64,23 +65,34 @@ typedef struct {
     PyObject *ssl_write;                 /* owned: its bound write */
     PyObject *ssl_pending;               /* owned: its bound pending */
     PyObject *view;                      /* owned memoryview of the loop's read buffer */
+    PyObject *record, *record_size;      /* owned: the first RECORD_MAX bytes of plain_buffer */
 } TLSDataObject;
 
 #define GET(data, object, name) \
     PyObject_GetAttr(object, PyTuple_GET_ITEM((data)->names, NAME_##name))
 
+/* An attribute of the protocol, which is most often the instance's own: a message looks at a dozen,
+ * and the way by the type and its method resolution order is several times longer. Returns: new or
+ * NULL. */
+static PyObject *
+own(TLSDataObject *data, int name)
+{
+    PyObject *key = PyTuple_GET_ITEM(data->names, name);
+    PyObject *value = PyDict_GetItemWithError(data->fields, key);
+
+    if (value != NULL) {
+        return Py_NewRef(value);
+    }
+    return PyErr_Occurred() ? NULL : PyObject_GetAttr(data->protocol, key);
+}
+
 static PyObject *
 call_method(TLSDataObject *data, PyObject *object, int name, PyObject *argument)
 {
-    PyObject *method = PyObject_GetAttr(object, PyTuple_GET_ITEM(data->names, name));
-    PyObject *result = NULL;
+    PyObject *stack[2] = {object, argument};
 
-    if (method != NULL) {
-        result =
-            argument != NULL ? PyObject_CallOneArg(method, argument) : PyObject_CallNoArgs(method);
-        Py_DECREF(method);
-    }
-    return result;
+    return PyObject_VectorcallMethod(PyTuple_GET_ITEM(data->names, name), stack,
+                                     argument != NULL ? 2 : 1, NULL);
 }
 
 /* Calls and drops the result. Returns 0 or -1. */
@@ -97,7 +109,7 @@ call_none(TLSDataObject *data, int name)
 static int
 truth(TLSDataObject *data, int name)
 {
-    PyObject *value = PyObject_GetAttr(data->protocol, PyTuple_GET_ITEM(data->names, name));
+    PyObject *value = own(data, name);
     int result = value == NULL ? -1 : PyObject_IsTrue(value);
 
     Py_XDECREF(value);
@@ -119,7 +131,7 @@ bio_pending(TLSDataObject *data, PyObject *bio)
 static int
 is_wrapped(TLSDataObject *data)
 {
-    PyObject *state = GET(data, data->protocol, _state);
+    PyObject *state = own(data, NAME__state);
     PyObject *object, *ssl;
 
     if (state == NULL) {
@@ -132,7 +144,7 @@ is_wrapped(TLSDataObject *data)
     if (data->ssl != NULL) {
         return 1;
     }
-    object = GET(data, data->protocol, _sslobj);
+    object = own(data, NAME__sslobj);
     ssl = object != NULL ? GET(data, object, _sslobj) : NULL;
     Py_XDECREF(object);
     if (ssl == NULL) {
@@ -188,7 +200,7 @@ process_outgoing(TLSDataObject *data)
     }
     if (waiting > 0 && !paused) {
         bytes = call_method(data, data->outgoing, NAME_read, NULL);
-        transport = bytes != NULL ? GET(data, data->protocol, _transport) : NULL;
+        transport = bytes != NULL ? own(data, NAME__transport) : NULL;
         if (transport != NULL) {
             done = call_method(data, transport, NAME_write, bytes);
             Py_DECREF(transport);
@@ -223,7 +235,7 @@ write_appdata(TLSDataObject *data, PyObject *list)
     if (!wrapped || !PyTuple_CheckExact(list) || PyTuple_GET_SIZE(list) != 1) {
         return PyObject_CallOneArg(data->slow_write, list);
     }
-    backlog = GET(data, data->protocol, _write_backlog);
+    backlog = own(data, NAME__write_backlog);
     if (backlog == NULL) {
         return NULL;
     }
@@ -288,15 +300,16 @@ has_more(TLSDataObject *data)
     return n < 0 ? -1 : n > 0;
 }
 
-/* One read of at most a record and room bytes. *n: its size, 0 at close_notify, -1 where there is nothing now.
- * Returns 0, or -1 with an exception. */
+/* One read of at most a record and room bytes. *n: its size, 0 at close_notify, -1 where there is
+ * nothing now. Returns 0, or -1 with an exception. */
 static int
 read_record(TLSDataObject *data, char *to, Py_ssize_t room, Py_ssize_t *n)
 {
+    int first = to == data->loop->plain_buffer && room == RECORD_MAX;
     PyObject *stack[2], *slice, *want, *count = NULL;
 
-    slice = PyMemoryView_FromMemory(to, room, PyBUF_WRITE);
-    want = PyLong_FromSsize_t(room);
+    slice = first ? Py_NewRef(data->record) : PyMemoryView_FromMemory(to, room, PyBUF_WRITE);
+    want = first ? Py_NewRef(data->record_size) : PyLong_FromSsize_t(room);
     if (slice != NULL && want != NULL) {
         stack[0] = want;
         stack[1] = slice;
@@ -321,7 +334,7 @@ read_record(TLSDataObject *data, char *to, Py_ssize_t room, Py_ssize_t *n)
 static int
 give(TLSDataObject *data, Py_ssize_t size)
 {
-    PyObject *app = GET(data, data->protocol, _app_protocol);
+    PyObject *app = own(data, NAME__app_protocol);
     PyObject *bytes = PyBytes_FromStringAndSize(data->loop->plain_buffer, size);
     PyObject *done = NULL;
 
@@ -459,7 +472,7 @@ read_wrapped(TLSDataObject *data, int buffered)
     if ((buffered ? read_buffered(data) : read_copied(data)) < 0) {
         return -1;
     }
-    backlog = GET(data, data->protocol, _write_backlog);
+    backlog = own(data, NAME__write_backlog);
     waiting = backlog == NULL ? -1 : PyObject_IsTrue(backlog);
     Py_XDECREF(backlog);
     if (waiting < 0 || (waiting ? call_none(data, NAME__do_write) : process_outgoing(data)) < 0) {
@@ -552,8 +565,12 @@ data_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(kwargs))
     data->slow_updated = Py_NewRef(updated);
     data->slow_write = Py_NewRef(write);
     data->names = Py_NewRef(state->tls_names);
+    data->fields = PyObject_GenericGetDict(protocol, NULL);
     data->view = PyMemoryView_FromMemory(data->loop->read_buffer, ASGI_READ_BUFFER, PyBUF_WRITE);
-    if (data->view == NULL) {
+    data->record = PyMemoryView_FromMemory(data->loop->plain_buffer, RECORD_MAX, PyBUF_WRITE);
+    data->record_size = PyLong_FromLong(RECORD_MAX);
+    if (data->fields == NULL || data->view == NULL || data->record == NULL
+        || data->record_size == NULL) {
         Py_CLEAR(data);
     }
     return (PyObject *)data;
@@ -565,6 +582,7 @@ data_traverse(TLSDataObject *data, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(data));
     Py_VISIT(data->loop);
     Py_VISIT(data->protocol);
+    Py_VISIT(data->fields);
     Py_VISIT(data->slow_updated);
     Py_VISIT(data->slow_write);
     Py_VISIT(data->ssl);
@@ -578,6 +596,7 @@ static int
 data_clear(TLSDataObject *data)
 {
     Py_CLEAR(data->protocol);
+    Py_CLEAR(data->fields);
     Py_CLEAR(data->slow_updated);
     Py_CLEAR(data->slow_write);
     Py_CLEAR(data->ssl);
@@ -600,6 +619,8 @@ data_dealloc(TLSDataObject *data)
     Py_CLEAR(data->again);
     Py_CLEAR(data->names);
     Py_CLEAR(data->view);
+    Py_CLEAR(data->record);
+    Py_CLEAR(data->record_size);
     Py_CLEAR(data->loop);
     type->tp_free(data);
     Py_DECREF(type);
