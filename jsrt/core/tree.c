@@ -301,12 +301,8 @@ put_json_float(walk_t *walk, double value)
         put_json_int(walk, (int64_t)value);
         return 0;
     }
-    char *text = PyOS_double_to_string(value, 'r', 0, 0, NULL);
-    if (text == NULL) {
-        return -1;
-    }
-    put_ascii(walk, text, strlen(text));
-    PyMem_Free(text);
+    char text[JSV8_NUMBER_LONGEST];
+    put_ascii(walk, text, jsv8_number_text(value, text));
     return 0;
 }
 
