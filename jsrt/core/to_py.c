@@ -29,11 +29,59 @@ jsrt_utf8_to_py(const char *text)
     return PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "replace");
 }
 
+/* All units of a two-byte text, or'ed: tells that it fits into one byte a character. */
+static unsigned
+all_units(const uint8_t *data, size_t units)
+{
+    uint64_t word, all = 0;
+    uint16_t unit;
+    size_t i = 0;
+    for (; i + 4 <= units; i += 4) {
+        memcpy(&word, data + i * 2, 8);
+        all |= word;
+    }
+    for (; i < units; i++) {
+        memcpy(&unit, data + i * 2, 2);
+        all |= unit;
+    }
+    all |= all >> 32;
+    return (unsigned)((all | all >> 16) & 0xFFFF);
+}
+
+static void
+narrow_units(const uint8_t *data, size_t units, uint8_t *to)
+{
+    for (size_t i = 0; i < units; i++) {
+        to[i] = data[PY_LITTLE_ENDIAN ? i * 2 : i * 2 + 1];
+    }
+}
+
+/* V8's JSON parser makes two-byte texts of keys and short values, whatever is in them. */
+static PyObject *
+narrow_to_py(const uint8_t *data, size_t units, unsigned all)
+{
+    enum { SHORT = 64 };
+    uint8_t narrow[SHORT];
+    if (units <= SHORT) {
+        narrow_units(data, units, narrow);
+        return PyUnicode_DecodeLatin1((const char *)narrow, (Py_ssize_t)units, NULL);
+    }
+    PyObject *text = PyUnicode_New((Py_ssize_t)units, all < 0x80 ? 0x7F : 0xFF);
+    if (text != NULL) {
+        narrow_units(data, units, PyUnicode_1BYTE_DATA(text));
+    }
+    return text;
+}
+
 static PyObject *
 utf16_to_py(const uint8_t *data, size_t bytes)
 {
     size_t units = bytes / 2;
     int surrogates = 0;
+    unsigned all = all_units(data, units);
+    if (all < 0x100) {
+        return narrow_to_py(data, units, all);
+    }
     for (size_t i = 0; i < units; i++) {
         uint16_t unit;
         memcpy(&unit, data + i * 2, 2);
@@ -64,6 +112,16 @@ text_to_py(const jsrt_wire_token_t *token)
 static PyObject *
 key_to_py(jsrt_state_t *state, const jsrt_wire_token_t *token)
 {
+    jsrt_wire_token_t narrow;
+    uint8_t bytes[JSRT_KEY_LONGEST];
+    if (token->encoding == JSRT_TEXT_UTF16 && token->length <= 2 * JSRT_KEY_LONGEST
+        && all_units(token->data, token->length / 2) < 0x100) {
+        narrow_units(token->data, token->length / 2, bytes);
+        narrow.encoding = JSRT_TEXT_LATIN1;
+        narrow.data = bytes;
+        narrow.length = token->length / 2;
+        token = &narrow;
+    }
     if (token->encoding != JSRT_TEXT_LATIN1 || token->length > JSRT_KEY_LONGEST) {
         return text_to_py(token);
     }

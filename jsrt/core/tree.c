@@ -258,11 +258,42 @@ put_wide(walk_t *walk, int kind, const void *data, Py_ssize_t length)
     }
 }
 
+/* A short text with its quotes, in one piece. */
+static void
+put_short_latin1(walk_t *walk, const uint8_t *text, size_t length)
+{
+    uint8_t *at = jsrt_buf_room(walk->buf, length * 6 + 2);
+    if (at == NULL) {
+        return;
+    }
+    uint8_t *start = at;
+    *at++ = '"';
+    size_t i = 0;
+    while (i < length) {
+        if (i + 8 <= length && !any_escaped(text + i)) {
+            memcpy(at, text + i, 8);
+            at += 8;
+            i += 8;
+        } else if (is_escaped(text[i])) {
+            at += escape(text[i++], (char *)at);
+        } else {
+            *at++ = text[i++];
+        }
+    }
+    *at++ = '"';
+    walk->buf->size += (size_t)(at - start);
+}
+
 static int
 put_json_text(walk_t *walk, PyObject *text)
 {
+    enum { SHORT = 256 };
     int kind = (int)PyUnicode_KIND(text);
     Py_ssize_t length = PyUnicode_GET_LENGTH(text);
+    if (kind == PyUnicode_1BYTE_KIND && !walk->wide && length <= SHORT) {
+        put_short_latin1(walk, PyUnicode_1BYTE_DATA(text), (size_t)length);
+        return 0;
+    }
     if (kind != PyUnicode_1BYTE_KIND && !walk->wide && widen(walk) < 0) {
         return 0; /* buf->failed says it */
     }
@@ -301,12 +332,8 @@ put_json_float(walk_t *walk, double value)
         put_json_int(walk, (int64_t)value);
         return 0;
     }
-    char *text = PyOS_double_to_string(value, 'r', 0, 0, NULL);
-    if (text == NULL) {
-        return -1;
-    }
-    put_ascii(walk, text, strlen(text));
-    PyMem_Free(text);
+    char text[JSV8_NUMBER_LONGEST];
+    put_ascii(walk, text, jsv8_number_text(value, text));
     return 0;
 }
 

@@ -191,6 +191,7 @@ watchdog(void *unused)
             wait_until(now + TICK_MS * MILLISECOND);
             continue;
         }
+        jsv8_trim();
         pthread_cond_wait(&dog.changed, &dog.mutex);
         jsrt_dump_wanted(); /* asked for while nothing ran */
         idle = 0;

@@ -94,11 +94,13 @@ bool
 keep_intrinsics(jsv8_isolate *iso, v8::Local<v8::Context> context)
 {
     v8::Isolate *v8 = iso->v8;
-    v8::Local<v8::Value> eval;
+    v8::Local<v8::Value> eval, buffer;
     if (!context->Global()->Get(context, literal(v8, "eval")).ToLocal(&eval)
-        || !eval->IsFunction()) {
+        || !context->Global()->Get(context, literal(v8, "ArrayBuffer")).ToLocal(&buffer)
+        || !eval->IsFunction() || !buffer->IsFunction()) {
         return false;
     }
+    iso->intrinsic_buffer.Reset(v8, buffer.As<v8::Function>());
     iso->intrinsic_eval.Reset(v8, eval.As<v8::Function>());
     return own_function(iso, context, kOwnScope, &iso->own_scope)
            && own_function(iso, context,

@@ -85,7 +85,8 @@ struct RealmParts {
     v8::Global<v8::Context> context;
     v8::Global<v8::Function> own_scope; /* context.cc: (eval, source) => eval(source) */
     v8::Global<v8::Function> intrinsic_eval;
-    v8::Global<v8::Function> settle_pair; /* promise.cc: makes the two reactions */
+    v8::Global<v8::Function> intrinsic_buffer; /* lend.cc: ArrayBuffer */
+    v8::Global<v8::Function> settle_pair;      /* promise.cc: makes the two reactions */
 
     v8::Global<v8::Function> pack;                /* pack.cc */
     std::shared_ptr<v8::BackingStore> pack_store; /* the tape's memory */

@@ -10,6 +10,7 @@
 
 #include <string.h>
 
+#include <charconv>
 #include <string>
 
 #include "text.hh"
@@ -74,3 +75,10 @@ json_from_v8(jsv8_isolate *iso, Entry &entry, v8::Local<v8::Value> value, jsv8_v
 }
 
 }   // namespace jsv8
+
+size_t
+jsv8_number_text(double number, char *out)
+{
+    /* The longest is 24 characters: -1.7976931348623157e+308. */
+    return static_cast<size_t>(std::to_chars(out, out + JSV8_NUMBER_LONGEST, number).ptr - out);
+}

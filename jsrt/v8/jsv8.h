@@ -432,6 +432,18 @@ void *jsv8_returned(void);
 /* Loans that have not been given back. [any] */
 size_t jsv8_live_lent(void);
 
+/* ---- spare.cc ------------------------------------------------------------------------------ */
+
+/* No JavaScript runs, and none has for a while: frees memory kept for what it allocates. [any] */
+void jsv8_trim(void);
+
+/* ---- json.cc ------------------------------------------------------------------------------- */
+
+/* The shortest JSON text of a finite number that is the same number again; at most
+ * JSV8_NUMBER_LONGEST characters, without an end. Returns how many. [any] */
+enum { JSV8_NUMBER_LONGEST = 32 };
+size_t jsv8_number_text(double number, char *out);
+
 /* ---- ref.cc -------------------------------------------------------------------------------- */
 
 typedef enum { JSV8_REF_OBJECT, JSV8_REF_FUNCTION, JSV8_REF_PROMISE } jsv8_ref_kind_t;

@@ -12,7 +12,8 @@
  *   1. The host's object is owned until jsv8_returned gives it back, which is not before V8's last
  *      use of the memory, whatever becomes of the isolate.
  *   2. Lent memory counts as an ArrayBuffer of its size: the same bound, the same refusal.
- *   3. It begins at a multiple of 8: JavaScript may have atomic operations on any element type.
+ *   3. Memory that is not cleared is filled before JavaScript can see it.
+ *   4. Lent memory begins at a multiple of 8: JavaScript may have atomic operations on any element type.
  */
 #include "lend.hh"
 
@@ -94,48 +95,43 @@ give_back(void *, size_t, void *data)
     }
 }
 
+/* By way of JavaScript's own constructor: it makes room by collecting young garbage only, and its
+ * refusal can be caught, which of V8's functions neither is true. */
 jsv8_status_t
-copy(jsv8_isolate *iso, const void *from, size_t length, jsv8_element_t element,
+copy(jsv8_isolate *iso, Entry &entry, const void *from, size_t length, jsv8_element_t element,
      v8::Local<v8::Value> *out, jsv8_error_t *error)
 {
-    /* From the isolate's own allocator, but asked directly: V8 aborts where its way of making a
-     * store is refused. Two collections, as V8 would try. */
     if (length > kLongest) {
         return too_long(error);
     }
-    void *data = iso->buffers->AllocateUninitialized(length);
-    for (int i = 0; data == nullptr && i < 2; i++) {
-        iso->v8->LowMemoryNotification();
-        data = iso->buffers->AllocateUninitialized(length);
+    v8::TryCatch caught(iso->v8);
+    v8::Local<v8::Value> size = v8::Number::New(iso->v8, static_cast<double>(length));
+    v8::Local<v8::Object> made;
+    Buffers::filling = true;
+    bool ok = strong(iso->intrinsic_buffer)->NewInstance(entry.context(), 1, &size).ToLocal(&made);
+    Buffers::filling = false;
+    if (!ok) {
+        return entry.stopped() ? fail(error, entry.stop_status(), "") : beyond_limit(error);
     }
-    if (data == nullptr) {
-        return beyond_limit(error);
+    v8::Local<v8::ArrayBuffer> buffer = made.As<v8::ArrayBuffer>();
+    if (length > 0) {
+        memcpy(buffer->GetBackingStore()->Data(), from, length);
     }
-    memcpy(data, from, length);
-    auto *holder = new std::shared_ptr<Buffers>(iso->buffers);
-    std::shared_ptr<v8::BackingStore> store = v8::ArrayBuffer::NewBackingStore(
-        data, length,
-        [](void *block, size_t size, void *keeper) {
-            auto *buffers = static_cast<std::shared_ptr<Buffers> *>(keeper);
-            (*buffers)->Free(block, size);
-            delete buffers;
-        },
-        holder);
-    *out = view_of(v8::ArrayBuffer::New(iso->v8, std::move(store)), element, length);
+    *out = view_of(buffer, element, length);
     return JSV8_OK;
 }
 
 }   // namespace
 
 jsv8_status_t
-copy_bytes(jsv8_isolate *iso, const jsv8_value_t *in, v8::Local<v8::Value> *out,
+copy_bytes(jsv8_isolate *iso, Entry &entry, const jsv8_value_t *in, v8::Local<v8::Value> *out,
            jsv8_error_t *error)
 {
-    return copy(iso, in->u.text.data, in->u.text.length, JSV8_UINT8, out, error);
+    return copy(iso, entry, in->u.text.data, in->u.text.length, JSV8_UINT8, out, error);
 }
 
 jsv8_status_t
-share_bytes(jsv8_isolate *iso, const jsv8_value_t *in, v8::Local<v8::Value> *out,
+share_bytes(jsv8_isolate *iso, Entry &entry, const jsv8_value_t *in, v8::Local<v8::Value> *out,
             jsv8_error_t *error)
 {
     size_t size = in->u.lent.length;
@@ -143,7 +139,7 @@ share_bytes(jsv8_isolate *iso, const jsv8_value_t *in, v8::Local<v8::Value> *out
     void *data = const_cast<void *>(in->u.lent.data);
     if (loan == nullptr || loan->taken || size == 0
         || reinterpret_cast<uintptr_t>(data) % kAlignment != 0) {
-        return copy(iso, data, size, in->u.lent.element, out, error);
+        return copy(iso, entry, data, size, in->u.lent.element, out, error);
     }
     if (size > kLongest) {
         return too_long(error);

@@ -21,11 +21,11 @@ struct Lent {
 };
 
 /* A JSV8_BYTES: a Uint8Array over a copy. */
-jsv8_status_t copy_bytes(jsv8_isolate *iso, const jsv8_value_t *in, v8::Local<v8::Value> *out,
-                         jsv8_error_t *error);
+jsv8_status_t copy_bytes(jsv8_isolate *iso, Entry &entry, const jsv8_value_t *in,
+                         v8::Local<v8::Value> *out, jsv8_error_t *error);
 /* A JSV8_LENT_BYTES. Sets loan->taken where the memory is shared. */
-jsv8_status_t share_bytes(jsv8_isolate *iso, const jsv8_value_t *in, v8::Local<v8::Value> *out,
-                          jsv8_error_t *error);
+jsv8_status_t share_bytes(jsv8_isolate *iso, Entry &entry, const jsv8_value_t *in,
+                          v8::Local<v8::Value> *out, jsv8_error_t *error);
 
 }   // namespace jsv8
 #endif

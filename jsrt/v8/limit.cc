@@ -33,6 +33,7 @@
 #include "node_env.hh"
 #include "promise.hh"
 #include "realm.hh"
+#include "spare.hh"
 
 namespace jsv8
 {
@@ -50,6 +51,7 @@ constexpr size_t kStackUsed = 16 * 1024 * 1024; /* of a larger stack */
 constexpr size_t kHeapRaise = 16 * 1024 * 1024;
 constexpr size_t kMostLent = 48 * 1024 * 1024;
 constexpr size_t kSmallBlock = 256 * 1024;
+constexpr size_t kLeastSpare = 64 * 1024;
 
 std::mutex &
 registry()
@@ -330,6 +332,8 @@ drop_interrupts(jsv8_isolate *iso)
 
 /* ---- ArrayBuffers -------------------------------------------------------------------------- */
 
+thread_local bool Buffers::filling = false;
+
 bool
 Buffers::admit(size_t length)
 {
@@ -365,6 +369,9 @@ Buffers::begin_loan(size_t size)
 void *
 Buffers::Allocate(size_t length)
 {
+    if (filling) {
+        return AllocateUninitialized(length);
+    }
     if (!admit(length)) {
         return nullptr;
     }
@@ -381,7 +388,10 @@ Buffers::AllocateUninitialized(size_t length)
     if (!admit(length)) {
         return nullptr;
     }
-    void *data = malloc(length != 0 ? length : 1);
+    void *data = take_spare(length);
+    if (data == nullptr) {
+        data = malloc(length != 0 ? length : 1);
+    }
     if (data == nullptr) {
         held_.fetch_sub(length, std::memory_order_relaxed);
     }
@@ -392,7 +402,9 @@ void
 Buffers::Free(void *data, size_t length)
 {
     held_.fetch_sub(length, std::memory_order_relaxed);
-    free(data);
+    if (length < kLeastSpare || !keep_spare(data)) {
+        free(data);
+    }
 }
 
 #if V8_MAJOR_VERSION < 13

@@ -29,6 +29,8 @@ class Buffers : public v8::ArrayBuffer::Allocator
 #if V8_MAJOR_VERSION < 13
     void *Reallocate(void *data, size_t old_length, size_t new_length) override;
 #endif
+    /* While it is set, what this thread has allocated is overwritten whole at once: not cleared. */
+    static thread_local bool filling;
     /* A text of the host's that V8 reads in place: false where it is to be copied instead. */
     bool begin_loan(size_t size);
     void end_loan(size_t size)

@@ -215,9 +215,9 @@ to_v8(jsv8_isolate *iso, Entry &entry, const jsv8_value_t *in, v8::Local<v8::Val
         }
         break;
     case JSV8_BYTES:
-        return copy_bytes(iso, in, out, error);
+        return copy_bytes(iso, entry, in, out, error);
     case JSV8_LENT_BYTES:
-        return share_bytes(iso, in, out, error);
+        return share_bytes(iso, entry, in, out, error);
     case JSV8_BIGINT: {
         v8::TryCatch caught(v8);
         v8::Local<v8::BigInt> big;

@@ -426,6 +426,43 @@ def test_what_javascript_drops_does_not_add_up() -> None:
         assert lent() <= 32
 
 
+def test_memory_that_is_used_again_shows_nothing_of_before(ctx: jsrt.Context) -> None:
+    """Copies reuse blocks that V8 has freed; what JavaScript makes is zero all the same."""
+    ctx.compile(
+        "function make(n) { return new Uint8Array(n).every(x => x === 0) }"
+        "function all(x, value) { return x.every(y => y === value) && x.buffer.byteLength }"
+    )
+    for turn in range(120):
+        size = MEGABYTE - 7919 * (turn % 7)
+        value = turn % 250 + 1
+        assert ctx.call("all", [bytes([value]) * size, value]) == size
+        assert ctx.call("make", [size])
+
+
+def test_bytes_that_are_copied_are_bounded_by_the_heap_limit() -> None:
+    with jsrt.Context(profile="bare", heap_limit=32, code=CODE) as context:
+        for _ in range(200):
+            assert context.call("length", [bytes(MEGABYTE)]) == MEGABYTE
+        with pytest.raises((jsrt.HeapLimit, MemoryError)):
+            for _ in range(64):
+                context.call("keep", [bytes(MEGABYTE)])
+        with pytest.raises((jsrt.HeapLimit, MemoryError)):
+            context.call("length", [bytes(64 * MEGABYTE)])
+    with jsrt.Context(profile="bare", code=CODE) as context:
+        assert context.call("length", [b""]) == 0
+
+
+def test_javascript_cannot_come_between_a_copy_and_its_buffer(ctx: jsrt.Context) -> None:
+    ctx.compile(
+        "let seen = []; const real = ArrayBuffer; globalThis.ArrayBuffer = function (n) {"
+        " seen.push(n); return new real(0) };"
+        "Object.defineProperty(real, Symbol.species, {get() { seen.push('species'); return real }})"
+    )
+    assert ctx.call("length", [b"abc"]) == 3
+    assert ctx.call("read", [array.array("d", [1])[:]]) == [1]
+    assert ctx.eval("seen") == []
+
+
 def test_from_many_threads() -> None:
     failed: list[BaseException] = []
     data = bytearray(1000)

@@ -16,7 +16,7 @@ from typing import ClassVar
 
 import pydantic
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import jsrt
@@ -401,3 +401,15 @@ def test_javascript_sees_what_json_says(js, value):
         return int(digits) if abs(int(digits)) <= 2**53 else float(digits)
 
     assert json.loads(js.call("text", [[value]]), parse_int=number) == [value]
+
+
+@fast
+@given(values=st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=20))
+@example(
+    values=[5e-324, 2.2250738585072014e-308, 1.7976931348623157e308, 0.1, 1 / 3, 1e22, 1e-7, -0.0]
+)
+@example(values=[1e15, 1e16, 123456789012345680.0, 2.0**53, 2.0**63, 1e21, 4.35, 9.5e-5])
+def test_floats_in_containers_are_the_same_numbers(same, values):
+    result = same(values)
+    assert result == values
+    assert [math.copysign(1, x) for x in result] == [math.copysign(1, x) for x in values]
