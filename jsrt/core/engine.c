@@ -209,6 +209,8 @@ make_isolate(EngineObject *engine, jsv8_error_t *error)
         .loop = engine->loop,
         .heap_limit = engine->heap_limit,
         .pinned = engine->pinned,
+        .snapshot = engine->snapshot != NULL ? PyBytes_AS_STRING(engine->snapshot) : NULL,
+        .snapshot_size = engine->snapshot != NULL ? (size_t)PyBytes_GET_SIZE(engine->snapshot) : 0,
         .on_unhandled = on_unhandled,
         .user = engine,
         .on_call = jsrt_expose_on_call,
@@ -683,6 +685,7 @@ engine_dealloc(EngineObject *engine)
     PyErr_Fetch(&error_type, &error_value, &traceback);
     engine_clear(engine);
     Py_CLEAR(engine->watch.raised);
+    Py_CLEAR(engine->snapshot);
     PyErr_Restore(error_type, error_value, traceback);
     PyObject *module = engine->state->module;
     engine->state->engine_count--;

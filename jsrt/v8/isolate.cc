@@ -18,6 +18,7 @@
 #include "platform.hh"
 #include "promise.hh"
 #include "realm.hh"
+#include "snapshot.hh"
 
 namespace jsv8
 {
@@ -110,9 +111,12 @@ start_bare(jsv8_isolate *iso, jsv8_error_t *error)
 
 /* The isolate, registered with the platform, with nothing in it. */
 void
-allocate(jsv8_isolate *iso)
+allocate(jsv8_isolate *iso, v8::StartupData *blob)
 {
     v8::Isolate::CreateParams params;
+    if (blob != nullptr) {
+        params.snapshot_blob = blob;
+    }
     if (iso->heap_limit != 0) {
         params.constraints.ConfigureDefaultsFromHeapSize(0, iso->heap_limit);
     } else {
@@ -180,6 +184,11 @@ jsv8_isolate_new(const jsv8_isolate_config_t *config, jsv8_isolate_t **out, jsv8
     if (config->pinned && config->loop == nullptr) {
         return fail(error, JSV8_UNSUPPORTED, "a pinned isolate needs the loop it is pinned for");
     }
+    v8::StartupData *blob;
+    jsv8_status_t status = choose_blob(config, &blob, error);
+    if (status != JSV8_OK) {
+        return status;
+    }
     if (inside_top == nullptr) {
         leave_resident(); /* a pinned isolate must not lie on top of one that will go */
     }
@@ -206,7 +215,7 @@ jsv8_isolate_new(const jsv8_isolate_config_t *config, jsv8_isolate_t **out, jsv8
         delete iso;
         return fail(error, JSV8_NO_MEMORY, "no loop could be opened for the isolate");
     }
-    allocate(iso);
+    allocate(iso, blob);
     live_isolates.fetch_add(1);
     if (config->pinned) {
         jsv8_lock_current(nullptr);
@@ -215,7 +224,6 @@ jsv8_isolate_new(const jsv8_isolate_config_t *config, jsv8_isolate_t **out, jsv8
         set_stack_limit(iso);
     }
 
-    jsv8_status_t status;
     {
         Gate gate(iso);
         v8::Isolate::Scope isolate_scope(iso->v8);

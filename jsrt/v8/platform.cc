@@ -177,8 +177,9 @@ jsv8_process_start(const char *share_dir, jsv8_error_t *error)
                  started->errors().front().c_str());
         return jsv8::fail(error, JSV8_UNSUPPORTED, reason);
     }
-#if V8_MAJOR_VERSION < 12
-    /* A shared memory of WebAssembly is in no budget: V8 counts it for nobody. */
+#if V8_MAJOR_VERSION < 11
+    /* A shared memory of WebAssembly is in no budget: V8 counts it for nobody. Later versions have
+     * no such flag, and say so on stderr. */
     v8::V8::SetFlagsFromString("--no-experimental-wasm-threads");
 #endif
     the_platform = node::MultiIsolatePlatform::Create(kWorkerThreads).release();
