@@ -221,11 +221,18 @@ make_isolate(EngineObject *engine, jsv8_error_t *error)
         return jsv8_isolate_new(&config, &engine->isolate, error);
     }
     jsv8_status_t status;
+    engine->state->booting++;
     Py_BEGIN_ALLOW_THREADS
     pthread_mutex_lock(&boot_mutex);
     status = jsv8_isolate_new(&config, &engine->isolate, error);
     pthread_mutex_unlock(&boot_mutex);
     Py_END_ALLOW_THREADS
+    engine->state->booting--;
+    if (status == JSV8_OK && jsrt_unusable) {
+        engine->isolate = NULL; /* the exit hook has not waited for it: left as it is */
+        error->message = "JavaScript is over: the interpreter is exiting";
+        return JSV8_UNSUPPORTED;
+    }
     return status;
 }
 

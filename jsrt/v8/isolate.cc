@@ -29,6 +29,31 @@ namespace
 std::atomic<size_t> live_isolates{0};
 thread_local jsv8_isolate *pinned_top = nullptr;
 
+/* Counts an isolate from before it is made: V8 is not stopped meanwhile. */
+class Reservation
+{
+  public:
+    Reservation()
+    {
+        live_isolates.fetch_add(1);
+    }
+    ~Reservation()
+    {
+        if (!kept_) {
+            live_isolates.fetch_sub(1);
+        }
+    }
+    Reservation(const Reservation &) = delete;
+    Reservation &operator=(const Reservation &) = delete;
+    void keep()
+    {
+        kept_ = true;
+    }
+
+  private:
+    bool kept_ = false;
+};
+
 void
 pin(jsv8_isolate *iso)
 {
@@ -176,10 +201,11 @@ jsv8_isolate_new(const jsv8_isolate_config_t *config, jsv8_isolate_t **out, jsv8
 {
     *out = nullptr;
     clear_error(error);
-    if (platform() == nullptr || jsv8_process_forked()) {
+    Reservation reservation;
+    if (!is_running() || jsv8_process_forked()) {
         return fail(error, JSV8_UNSUPPORTED,
-                    platform() == nullptr ? "V8 is not running"
-                                          : "V8 was started before this process was forked");
+                    !is_running() ? "V8 is not running"
+                                  : "V8 was started before this process was forked");
     }
     if (config->pinned && config->loop == nullptr) {
         return fail(error, JSV8_UNSUPPORTED, "a pinned isolate needs the loop it is pinned for");
@@ -216,7 +242,7 @@ jsv8_isolate_new(const jsv8_isolate_config_t *config, jsv8_isolate_t **out, jsv8
         return fail(error, JSV8_NO_MEMORY, "no loop could be opened for the isolate");
     }
     allocate(iso, blob);
-    live_isolates.fetch_add(1);
+    reservation.keep();
     if (config->pinned) {
         jsv8_lock_current(nullptr);
         new (iso->pin_lock) v8::Locker(iso->v8);

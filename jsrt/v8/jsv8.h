@@ -152,7 +152,8 @@ typedef enum { JSV8_PROFILE_BARE, JSV8_PROFILE_WEB, JSV8_PROFILE_NODE } jsv8_pro
  * libnode reads five of its own JS files from /usr/share/nodejs) to use where the system has
  * none, or NULL. error: filled in on failure, static storage. [any, one at a time] */
 jsv8_status_t jsv8_process_start(const char *share_dir, jsv8_error_t *error);
-/* Stops the platform's threads; no isolate may be alive. Nothing can be started again. */
+/* Stops the platform's threads; does nothing while an isolate is alive or being made. Nothing can be
+ * started again. */
 void jsv8_process_stop(void);
 /* 1 in a child forked after jsv8_process_start: every other function is forbidden there. */
 int jsv8_process_forked(void);
