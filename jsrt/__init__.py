@@ -37,6 +37,7 @@ from .errors import (
 
 if TYPE_CHECKING:
     from .engine import JSEngine
+    from .snapshots import Snapshot, snapshot
     from .tenants import Tenants
 
 Function = JSFunction
@@ -56,17 +57,24 @@ __all__ = [
     "JSPromise",
     "JSSyntaxError",
     "PendingPromiseError",
+    "Snapshot",
     "Tenants",
     "Timeout",
     "dump_stacks_on",
     "node_version",
     "proxy",
+    "snapshot",
     "statistics",
     "v8_version",
 ]
 
-_HOME = {"JSEngine": "engine", "Tenants": "tenants"}
-"""What is imported when it is first used: a server that starts needs neither."""
+_HOME = {
+    "JSEngine": "engine",
+    "Snapshot": "snapshots",
+    "Tenants": "tenants",
+    "snapshot": "snapshots",
+}
+"""What is imported when it is first used: a server that starts needs none of it."""
 
 
 def __getattr__(name: str) -> Any:

@@ -21,6 +21,7 @@
 #include "parse.h"
 #include "promise.h"
 #include "realm.h"
+#include "snapshot.h"
 #include "tools.h"
 
 /* ---- Entering --------------------------------------------------------------------------------- */
@@ -542,7 +543,8 @@ context_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
     }
     context->homeless = options.homeless;
     context->share = options.share;
-    if (context->home == NULL || jsrt_pool_init(&context->pool, options.pool) < 0) {
+    if (context->home == NULL || jsrt_snapshot_take(context->home, options.snapshot) < 0
+        || jsrt_pool_init(&context->pool, options.pool) < 0) {
         goto fail;
     }
     context->pool.patience = options.patience;
@@ -671,7 +673,7 @@ get_timeout(ContextObject *context, void *unused)
 PyDoc_STRVAR(
     context_doc,
     "Context(*, profile='web', heap_limit=None, timeout=None, code=None, pool=0, seed=None,\n"
-    "        now=None, console=None, share_buffers=True)\n--\n\n"
+    "        now=None, console=None, snapshot=None, share_buffers=True)\n--\n\n"
     "A JavaScript global scope. V8 boots at its first use.\n\n"
     "profile: 'bare' is ECMAScript alone; 'web' adds URL, fetch, WebCrypto, timers, streams and\n"
     "the like, Node's own; 'node' adds require, process and Buffer.\n"
@@ -680,6 +682,7 @@ PyDoc_STRVAR(
     "seed: an int that Math.random follows. now: the time, in seconds, at which the clock stands.\n"
     "console: a logger, its name or a LoggerAdapter, which gets what console.log and the like "
     "say.\n"
+    "snapshot: a jsrt.Snapshot that a bare context starts from.\n"
     "share_buffers: writable buffers (bytearray, array, numpy's arrays) are JavaScript's too, and\n"
     "cannot be resized while it has them; False: they are copied.");
 

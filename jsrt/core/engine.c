@@ -210,6 +210,8 @@ make_isolate(EngineObject *engine, jsv8_error_t *error)
         .loop = engine->loop,
         .heap_limit = engine->heap_limit,
         .pinned = engine->pinned,
+        .snapshot = engine->snapshot != NULL ? PyBytes_AS_STRING(engine->snapshot) : NULL,
+        .snapshot_size = engine->snapshot != NULL ? (size_t)PyBytes_GET_SIZE(engine->snapshot) : 0,
         .on_unhandled = on_unhandled,
         .user = engine,
         .on_call = jsrt_expose_on_call,
@@ -220,11 +222,18 @@ make_isolate(EngineObject *engine, jsv8_error_t *error)
         return jsv8_isolate_new(&config, &engine->isolate, error);
     }
     jsv8_status_t status;
+    engine->state->booting++;
     Py_BEGIN_ALLOW_THREADS
     pthread_mutex_lock(&boot_mutex);
     status = jsv8_isolate_new(&config, &engine->isolate, error);
     pthread_mutex_unlock(&boot_mutex);
     Py_END_ALLOW_THREADS
+    engine->state->booting--;
+    if (status == JSV8_OK && jsrt_unusable) {
+        engine->isolate = NULL; /* the exit hook has not waited for it: left as it is */
+        error->message = "JavaScript is over: the interpreter is exiting";
+        return JSV8_UNSUPPORTED;
+    }
     return status;
 }
 
@@ -687,6 +696,7 @@ engine_dealloc(EngineObject *engine)
     PyErr_Fetch(&error_type, &error_value, &traceback);
     engine_clear(engine);
     Py_CLEAR(engine->watch.raised);
+    Py_CLEAR(engine->snapshot);
     PyErr_Restore(error_type, error_value, traceback);
     PyObject *module = engine->state->module;
     engine->state->engine_count--;

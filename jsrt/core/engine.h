@@ -35,8 +35,9 @@ typedef struct jsrt_engine {
     /* How to boot; set once. */
     jsv8_profile_t profile;
     size_t heap_limit;
-    double timeout; /* seconds, 0: none */
-    int may_pin;    /* lives on casgi's loop where one runs at boot */
+    double timeout;     /* seconds, 0: none */
+    PyObject *snapshot; /* owned bytes, or NULL: what its isolates start from */
+    int may_pin;        /* lives on casgi's loop where one runs at boot */
 
     jsv8_isolate_t *isolate; /* owned, NULL: not booted */
     uv_loop_t *loop;         /* owned where own_loop is set, else loop_object's */

@@ -14,6 +14,7 @@
 #include "expose.h"
 #include "function.h"
 #include "object.h"
+#include "snapshot.h"
 #include "stats.h"
 #include "to_js.h"
 #include "view.h"
@@ -77,6 +78,9 @@ static PyMethodDef module_methods[] = {
      PyDoc_STR(
          "_caller($module, /)\n--\n\n"
          "File, line and function of the JavaScript that calls Python here, for console.py.")},
+    {"_make_snapshot", jsrt_snapshot_make, METH_VARARGS,
+     PyDoc_STR("_make_snapshot($module, code, filename, /)\n--\n\n"
+               "A start-up blob of what code leaves, for snapshot.py.")},
     {"_start", start, METH_NOARGS,
      PyDoc_STR("_start($module, /)\n--\n\nStarts V8's threads now instead of at first use.")},
     {0},

@@ -102,17 +102,21 @@ jsrt_parse_profile(const char *name, jsv8_profile_t *out)
 int
 jsrt_parse_options(PyObject *args, PyObject *keywords, jsrt_options_t *out)
 {
-    static char *names[] = {"profile",       "heap_limit", "timeout",   "code",
-                            "pool",          "seed",       "now",       "console",
-                            "share_buffers", "_homeless",  "_patience", NULL};
+    static char *names[] = {"profile",   "heap_limit", "timeout", "code",     "pool",
+                            "seed",      "now",        "console", "snapshot", "share_buffers",
+                            "_homeless", "_patience",  NULL};
     const char *profile = "web";
     PyObject *heap_limit = Py_None, *timeout = Py_None;
-    *out = (jsrt_options_t){
-        .code = Py_None, .seed = Py_None, .now = Py_None, .console = Py_None, .share = 1};
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|$sOOOnOOOppd:Context", names, &profile,
+    *out = (jsrt_options_t){.code = Py_None,
+                            .seed = Py_None,
+                            .now = Py_None,
+                            .console = Py_None,
+                            .snapshot = Py_None,
+                            .share = 1};
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|$sOOOnOOOOppd:Context", names, &profile,
                                      &heap_limit, &timeout, &out->code, &out->pool, &out->seed,
-                                     &out->now, &out->console, &out->share, &out->homeless,
-                                     &out->patience)
+                                     &out->now, &out->console, &out->snapshot, &out->share,
+                                     &out->homeless, &out->patience)
         || jsrt_parse_profile(profile, &out->profile) < 0
         || jsrt_parse_heap_limit(heap_limit, out->profile, &out->heap_limit) < 0
         || jsrt_parse_timeout(timeout, &out->timeout) < 0) {

@@ -46,7 +46,7 @@ typedef struct {
     double timeout, patience;
     Py_ssize_t pool;
     int homeless, share;
-    PyObject *code, *seed, *now, *console; /* borrowed; Py_None: not given */
+    PyObject *code, *seed, *now, *console, *snapshot; /* borrowed; Py_None: not given */
 } jsrt_options_t;
 
 #define JSRT_MEGABYTE 1048576.0

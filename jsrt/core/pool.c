@@ -162,6 +162,7 @@ jsrt_pool_borrow(jsrt_pool_t *pool, EngineObject *like)
             jsrt_engine_new(like->state, like->profile, like->heap_limit, like->timeout, 0);
         if (engine != NULL) {
             engine->context = like->context;
+            engine->snapshot = Py_XNewRef(like->snapshot);
             pool->made++;
         }
         return engine;

@@ -57,13 +57,14 @@ jsrt_engine_process_start(jsrt_state_t *state)
     return 0;
 }
 
-/* Calls that other threads are still in (daemon threads) get a moment to be stopped. */
+/* Calls that other threads are still in (daemon threads) get a moment to be stopped; a boot, which
+ * is in no list yet, to be over. */
 static void
 stop_running_calls(jsrt_state_t *state)
 {
     enum { ROUNDS = 100, ROUND_NS = 10000000 };
     for (int round = 0; round < ROUNDS; round++) {
-        int busy = 0;
+        int busy = state->booting > 0;
         for (EngineObject *engine = state->engines; engine != NULL; engine = engine->next) {
             if (jsrt_watch_busy(&engine->watch) && engine->isolate != NULL) {
                 busy = 1;

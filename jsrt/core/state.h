@@ -50,6 +50,7 @@ typedef struct jsrt_state {
     struct jsrt_engine *engines; /* every booted engine, linked by next/previous */
     PyObject *share_dir;         /* str or None: where Node's own JS files were unpacked */
     int exiting;                 /* the exit hook ran: nothing boots any more */
+    int booting;                 /* threads that make an isolate without the GIL */
     uint64_t past_calls;         /* calls of engines while they had earlier isolates */
     Py_ssize_t context_count, handle_count, engine_count;
 

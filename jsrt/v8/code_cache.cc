@@ -14,6 +14,7 @@
 
 #include "context.hh"
 #include "promise.hh"
+#include "snapshot.hh"
 
 using namespace jsv8;
 
@@ -186,5 +187,5 @@ jsv8_code_forget(jsv8_isolate_t *iso, size_t script)
 uint32_t
 jsv8_code_version(void)
 {
-    return v8::ScriptCompiler::CachedDataVersionTag();
+    return v8::ScriptCompiler::CachedDataVersionTag() ^ blob_tag();
 }

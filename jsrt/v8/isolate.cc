@@ -18,6 +18,7 @@
 #include "platform.hh"
 #include "promise.hh"
 #include "realm.hh"
+#include "snapshot.hh"
 
 namespace jsv8
 {
@@ -27,6 +28,31 @@ namespace
 
 std::atomic<size_t> live_isolates{0};
 thread_local jsv8_isolate *pinned_top = nullptr;
+
+/* Counts an isolate from before it is made: V8 is not stopped meanwhile. */
+class Reservation
+{
+  public:
+    Reservation()
+    {
+        live_isolates.fetch_add(1);
+    }
+    ~Reservation()
+    {
+        if (!kept_) {
+            live_isolates.fetch_sub(1);
+        }
+    }
+    Reservation(const Reservation &) = delete;
+    Reservation &operator=(const Reservation &) = delete;
+    void keep()
+    {
+        kept_ = true;
+    }
+
+  private:
+    bool kept_ = false;
+};
 
 void
 pin(jsv8_isolate *iso)
@@ -110,9 +136,12 @@ start_bare(jsv8_isolate *iso, jsv8_error_t *error)
 
 /* The isolate, registered with the platform, with nothing in it. */
 void
-allocate(jsv8_isolate *iso)
+allocate(jsv8_isolate *iso, v8::StartupData *blob)
 {
     v8::Isolate::CreateParams params;
+    if (blob != nullptr) {
+        params.snapshot_blob = blob;
+    }
     if (iso->heap_limit != 0) {
         params.constraints.ConfigureDefaultsFromHeapSize(0, iso->heap_limit);
     } else {
@@ -172,13 +201,19 @@ jsv8_isolate_new(const jsv8_isolate_config_t *config, jsv8_isolate_t **out, jsv8
 {
     *out = nullptr;
     clear_error(error);
-    if (platform() == nullptr || jsv8_process_forked()) {
+    Reservation reservation;
+    if (!is_running() || jsv8_process_forked()) {
         return fail(error, JSV8_UNSUPPORTED,
-                    platform() == nullptr ? "V8 is not running"
-                                          : "V8 was started before this process was forked");
+                    !is_running() ? "V8 is not running"
+                                  : "V8 was started before this process was forked");
     }
     if (config->pinned && config->loop == nullptr) {
         return fail(error, JSV8_UNSUPPORTED, "a pinned isolate needs the loop it is pinned for");
+    }
+    v8::StartupData *blob;
+    jsv8_status_t status = choose_blob(config, &blob, error);
+    if (status != JSV8_OK) {
+        return status;
     }
     if (inside_top == nullptr) {
         leave_resident(); /* a pinned isolate must not lie on top of one that will go */
@@ -206,8 +241,8 @@ jsv8_isolate_new(const jsv8_isolate_config_t *config, jsv8_isolate_t **out, jsv8
         delete iso;
         return fail(error, JSV8_NO_MEMORY, "no loop could be opened for the isolate");
     }
-    allocate(iso);
-    live_isolates.fetch_add(1);
+    allocate(iso, blob);
+    reservation.keep();
     if (config->pinned) {
         jsv8_lock_current(nullptr);
         new (iso->pin_lock) v8::Locker(iso->v8);
@@ -215,7 +250,6 @@ jsv8_isolate_new(const jsv8_isolate_config_t *config, jsv8_isolate_t **out, jsv8
         set_stack_limit(iso);
     }
 
-    jsv8_status_t status;
     {
         Gate gate(iso);
         v8::Isolate::Scope isolate_scope(iso->v8);

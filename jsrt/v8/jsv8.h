@@ -171,7 +171,8 @@ typedef enum { JSV8_PROFILE_BARE, JSV8_PROFILE_WEB, JSV8_PROFILE_NODE } jsv8_pro
  * libnode reads five of its own JS files from /usr/share/nodejs) to use where the system has
  * none, or NULL. error: filled in on failure, static storage. [any, one at a time] */
 jsv8_status_t jsv8_process_start(const char *share_dir, jsv8_error_t *error);
-/* Stops the platform's threads; no isolate may be alive. Nothing can be started again. */
+/* Stops the platform's threads; does nothing while an isolate is alive or being made. Nothing can be
+ * started again. */
 void jsv8_process_stop(void);
 /* 1 in a child forked after jsv8_process_start: every other function is forbidden there. */
 int jsv8_process_forked(void);
@@ -182,14 +183,17 @@ const char *jsv8_node_version(void); /* "18.20.4" */
 
 typedef struct {
     jsv8_profile_t profile;
-    uv_loop_t *loop;   /* borrowed until jsv8_isolate_free: Node's handles and the
+    uv_loop_t *loop;      /* borrowed until jsv8_isolate_free: Node's handles and the
                                   platform's tasks of this isolate live on it. NULL: a loop of
                                   the isolate's own, turned by jsv8_turn (not with pinned) */
-    size_t heap_limit; /* bytes of JS heap, ArrayBuffers counted apart with the same
+    size_t heap_limit;    /* bytes of JS heap, ArrayBuffers counted apart with the same
                                   bound; 0: V8's default */
-    int pinned;        /* the creating thread stays inside the isolate, Locker held, until
+    int pinned;           /* the creating thread stays inside the isolate, Locker held, until
                                   jsv8_isolate_free on that thread: needed where loop is run by
                                   somebody else, since Node enters JS from loop callbacks */
+    const void *snapshot; /* of jsv8_snapshot, read during jsv8_isolate_new, or NULL. All isolates
+                             that a process ever has come from the same one, or from none */
+    size_t snapshot_size;
     /* An exception that no JavaScript caught in a loop callback or a promise. May be NULL.
      * Called inside the isolate; must not call back into it. */
     void (*on_unhandled)(void *user, const jsv8_error_t *error);
@@ -319,8 +323,16 @@ jsv8_status_t jsv8_code_cache(jsv8_isolate_t *isolate, size_t script, const void
                               size_t *size);
 /* Forgets the script, which may then be collected. [home] */
 void jsv8_code_forget(jsv8_isolate_t *isolate, size_t script);
-/* What a cache depends on besides the source: V8's version, flags and the processor. [any] */
+/* What a cache depends on besides the source: V8's version, flags, the processor, and the snapshot
+ * that the isolates come from. [any] */
 uint32_t jsv8_code_version(void);
+
+/* ---- snapshot.cc ----------------------------------------------------------------------------- */
+
+/* Runs source in a context and gives a start-up snapshot of it to write, in one piece. Only in a
+ * process that has had no isolate; it can have none afterwards. */
+jsv8_status_t jsv8_snapshot(const jsv8_value_t *source, const char *filename, jsv8_write_t write,
+                            void *user, jsv8_error_t *error);
 
 /* ---- call.cc ------------------------------------------------------------------------------- */
 

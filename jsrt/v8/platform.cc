@@ -40,7 +40,7 @@ constexpr char kSystemNode[] = "/usr/share/nodejs/";
 
 enum class Stage { kNew, kRunning, kFailed, kStopped };
 
-Stage stage = Stage::kNew;
+std::atomic<Stage> stage{Stage::kNew};
 std::atomic<bool> forked{false};
 char share[PATH_MAX]; /* "" : none */
 char reason[512];     /* why the start failed */
@@ -79,9 +79,7 @@ at_exit()
     if (stage != Stage::kRunning || forked.load(std::memory_order_relaxed)) {
         return;
     }
-    if (jsv8_live_isolates() == 0) {
-        jsv8_process_stop();
-    }
+    jsv8_process_stop();
     uv_library_shutdown();
 }
 
@@ -132,6 +130,12 @@ platform()
     return the_platform;
 }
 
+bool
+is_running()
+{
+    return stage.load() == Stage::kRunning;
+}
+
 }   // namespace jsv8
 
 jsv8_status_t
@@ -179,7 +183,7 @@ jsv8_process_start(const char *share_dir, jsv8_error_t *error)
     }
 #if V8_MAJOR_VERSION < 11
     /* A shared memory of WebAssembly is in no budget: V8 counts it for nobody. Later versions have
-     * no switch for it (jsrt/README.md, "Limits"). */
+     * no such flag, and say so on stderr (jsrt/README.md, "What hostile code meets"). */
     v8::V8::SetFlagsFromString("--no-experimental-wasm-threads");
 #endif
     the_platform = node::MultiIsolatePlatform::Create(kWorkerThreads).release();
@@ -194,10 +198,15 @@ jsv8_process_start(const char *share_dir, jsv8_error_t *error)
 void
 jsv8_process_stop(void)
 {
-    if (stage != Stage::kRunning || forked || jsv8_live_isolates() != 0) {
+    /* A thread that makes an isolate counts it, then looks at the stage (jsv8_isolate_new). */
+    Stage running = Stage::kRunning;
+    if (forked || !stage.compare_exchange_strong(running, Stage::kStopped)) {
         return;
     }
-    stage = Stage::kStopped;
+    if (jsv8_live_isolates() != 0) {
+        stage = Stage::kRunning;
+        return;
+    }
     v8::V8::Dispose();
     v8::V8::DisposePlatform();
     delete the_platform;

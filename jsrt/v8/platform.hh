@@ -12,6 +12,8 @@ namespace jsv8
 
 /* NULL before jsv8_process_start and after jsv8_process_stop. Borrowed. */
 node::MultiIsolatePlatform *platform();
+/* Between the two. [any] */
+bool is_running();
 
 }   // namespace jsv8
 #endif

@@ -192,6 +192,12 @@ def test_importing_starts_nothing(run_python):
     assert out == "1 True True\n"
 
 
+def test_the_start_says_nothing(run_python):
+    """V8 tells stderr of flags it does not know: each version has its own."""
+    done = run_python("import jsrt\nwith jsrt.Context() as ctx: print(ctx.eval('1 + 1'))")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "2\n", "")
+
+
 def test_an_exit_code_survives(run_python):
     done = run_python("import sys, jsrt; c = jsrt.Context(); c.eval('1'); sys.exit(3)")
     assert (done.returncode, done.stderr) == (3, "")

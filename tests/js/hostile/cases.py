@@ -110,7 +110,7 @@ def all_cases() -> dict[str, Case]:
                     name,
                     entry.run,
                     outcomes(entry.expected),
-                    limits=patience(entry.expected),
+                    limits={**patience(entry.expected), **entry.limits},
                     heavy=entry.heavy,
                     alone=entry.alone,
                 )

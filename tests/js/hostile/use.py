@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,12 +21,14 @@ class Use:
         expected: what ours must make of it, in the form that scripts.py explains.
         heavy: not for every run of the tests.
         alone: in a process of its own.
+        limits: of ours, in place of the usual ones.
     """
 
     run: Callable[[Engine], Any]
     expected: str
     heavy: bool
     alone: bool
+    limits: Mapping[str, float]
 
 
 USES: dict[str, list[Use]] = {}
@@ -34,12 +36,12 @@ USES: dict[str, list[Use]] = {}
 
 
 def use(
-    group: str, expected: str, *, heavy: bool = False, alone: bool = False
+    group: str, expected: str, *, heavy: bool = False, alone: bool = False, **limits: float
 ) -> Callable[[Callable[[Engine], Any]], Callable[[Engine], Any]]:
     """Makes a use of a function."""
 
     def register(run: Callable[[Engine], Any]) -> Callable[[Engine], Any]:
-        USES.setdefault(group, []).append(Use(run, expected, heavy, alone))
+        USES.setdefault(group, []).append(Use(run, expected, heavy, alone, limits))
         return run
 
     return register
