@@ -264,6 +264,8 @@ on_flush_hook(asgi_hook_t *hook)
 
     if (conn->proto != NULL && conn->proto->on_flush != NULL)
         conn->proto->on_flush(conn);
+    else if (conn->proto == NULL && asgi_http1_conn_holds(conn))
+        asgi_conn_flush_soon(conn);
     else
         asgi_conn_flush(conn);
 }

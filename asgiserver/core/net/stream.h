@@ -4,7 +4,8 @@
  *
  * Reading. Bytes land in the server's shared buffer, or behind what is still unprocessed in the
  * stream's own `in`; on_input says how many of them are used up, the rest is kept in `in`. Nothing
- * is allocated for a connection whose requests arrive whole.
+ * is allocated for a connection whose requests arrive whole. To stop reading costs nothing: no
+ * buffer is given for the bytes that come next, and only where some do come, twice, is the poll told.
  *
  * Writing. asgi_stream_out() is the buffer to append to; asgi_stream_flush() hands it (and
  * optionally one bytes object, without copying it) to the kernel at once where that is possible.
@@ -60,7 +61,10 @@ struct asgi_stream {
     size_t flight_size;     /* 0: no uv_write under way */
     uv_write_t write;
     uv_shutdown_t shutdown;
-    bool reading, eof, broken, closing, shut;
+    bool reading;  /* what comes is wanted */
+    bool watching; /* libuv reads: may outlast `reading`, then no buffer is given to it */
+    bool refused;  /* … which has been asked for since */
+    bool eof, broken, closing, shut;
 };
 
 /* Prepares the uv handle (TCP, or a pipe for a Unix socket) before accept. Returns 0 or a libuv
@@ -69,6 +73,7 @@ ASGI_MUST_CHECK int asgi_stream_init(asgi_stream_t *stream, LoopObject *loop, ch
                                      const asgi_stream_events_t *events, bool pipe);
 
 ASGI_MUST_CHECK int asgi_stream_read_start(asgi_stream_t *stream);
+/* No byte is read from here on, also not in the read under way. */
 void asgi_stream_read_stop(asgi_stream_t *stream);
 /* Gives on_input the unprocessed bytes again (the owner can use them now). */
 void asgi_stream_replay(asgi_stream_t *stream);
