@@ -330,7 +330,8 @@ asgi_conn_adopt(asgi_listener_t *listener, int fd)
     conn->pipe = listener->pipe;
     conn->flush_hook.run = on_flush_hook;
     conn->preface_due = server->http2 && server->tls == NULL;
-    if (asgi_stream_init(&conn->stream, server->loop, server->read_buffer, &events, listener->pipe)
+    if (asgi_stream_init(&conn->stream, server->loop, server->read_buffer, &server->spares, &events,
+                         listener->pipe)
         < 0) {
         asgi_pool_give(&server->conn_pool, conn);
         close(fd);

@@ -22,7 +22,7 @@ stream_of(const uv_handle_t *handle)
 }
 
 int
-asgi_stream_init(asgi_stream_t *stream, LoopObject *loop, char *shared,
+asgi_stream_init(asgi_stream_t *stream, LoopObject *loop, char *shared, asgi_spares_t *spares,
                  const asgi_stream_events_t *events, bool pipe)
 {
     int rc;
@@ -30,6 +30,7 @@ asgi_stream_init(asgi_stream_t *stream, LoopObject *loop, char *shared,
     memset(stream, 0, sizeof *stream);
     stream->loop = loop;
     stream->shared = shared;
+    stream->spares = spares;
     stream->events = events;
     rc = pipe ? uv_pipe_init(asgi_loop_uv(loop), &stream->uv.pipe, 0)
               : uv_tcp_init(asgi_loop_uv(loop), &stream->uv.tcp);
@@ -203,7 +204,7 @@ asgi_stream_end_flight(asgi_stream_t *stream)
         stream->out = stream->flight; /* keep the memory for the next answer */
         memset(&stream->flight, 0, sizeof stream->flight);
     } else {
-        asgi_buf_dispose(&stream->flight);
+        asgi_spares_take_back(stream->spares, &stream->flight);
     }
     Py_XDECREF(owner);
 }
@@ -310,7 +311,8 @@ asgi_stream_flush(asgi_stream_t *stream, asgi_slice_t extra, PyObject *owner)
         extra.size -= taken;
         asgi_buf_clear(&stream->out);
         if (extra.size == 0) {
-            asgi_buf_shrink(&stream->out, IDLE_CAPACITY * 4);
+            if (stream->out.capacity > IDLE_CAPACITY * 4)
+                asgi_spares_take_back(stream->spares, &stream->out);
             return;
         }
     }
