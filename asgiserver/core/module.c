@@ -7,6 +7,7 @@
  */
 #include "state.h"
 
+#include "base/heap.h"
 #include "base/image.h"
 #include "loop/handle.h"
 #include "loop/loop.h"
@@ -61,8 +62,20 @@ release_idle_pages(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
     return PyLong_FromSize_t(asgi_image_release());
 }
 
+PyDoc_STRVAR(keep_freed_memory_doc,
+             "keep_freed_memory()\n--\n\n"
+             "Has malloc keep up to 16 MiB of freed memory at the end of its heap.\n\n"
+             "Not where the environment has settings for malloc. Returns whether it was done.");
+
+static PyObject *
+keep_freed_memory(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    return PyBool_FromLong(asgi_heap_keep());
+}
+
 static PyMethodDef module_methods[] = {
     {"_debug_counts", debug_counts, METH_NOARGS, debug_counts_doc},
+    {"keep_freed_memory", keep_freed_memory, METH_NOARGS, keep_freed_memory_doc},
     {"release_idle_pages", release_idle_pages, METH_NOARGS, release_idle_pages_doc},
     {NULL, NULL, 0, NULL},
 };

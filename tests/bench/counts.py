@@ -86,7 +86,7 @@ STAGES = Stage(
                     (
                         Stage("receive", "asgi/receive", ("asgi_receive_take",)),
                         Stage("response: head", "asgi/send", ("asgi_send_start",), (ACCESS_LOG,)),
-                        Stage("response: body", "asgi/send", ("asgi_send_body",), (NEXT,)),
+                        Stage("response: body", "asgi/send", ("send_piece",), (NEXT,)),
                     ),
                 ),
             ),

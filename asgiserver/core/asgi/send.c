@@ -24,6 +24,7 @@
 #include "proto/http2.h"
 
 #define COPY_AT_MOST 8192 /* body bytes that are copied rather than sent from where they are */
+#define CHUNK_LINES 32    /* more than what frames a chunk */
 #define STREAK_SENDS 64
 #define STREAK_BYTES 1048576
 
@@ -273,13 +274,16 @@ write_body(CycleObject *cycle, asgi_slice_t data, PyObject *owner, bool more)
     asgi_buf_t *buf = asgi_stream_out(&conn->stream);
     bool chunked = cycle->out.body == ASGI_BODY_CHUNKED;
     asgi_slice_t extra = {NULL, 0};
+    bool copied = owner == NULL || data.size <= COPY_AT_MOST;
     int rc = 0;
 
     if (cycle->out.body == ASGI_BODY_NONE)
         data.size = 0;
-    if (data.size > 0 && chunked)
+    if (data.size > 0 && copied)
+        rc = asgi_stream_reserve(&conn->stream, data.size + CHUNK_LINES);
+    if (rc == 0 && data.size > 0 && chunked)
         rc = asgi_http1_out_chunk(buf, data.size);
-    if (rc == 0 && data.size > 0 && (owner == NULL || data.size <= COPY_AT_MOST)) {
+    if (rc == 0 && data.size > 0 && copied) {
         rc = asgi_buf_append(buf, data.data, data.size);
     } else if (rc == 0 && data.size > 0 && (chunked || more)) {
         asgi_stream_flush(&conn->stream, data, owner);
@@ -323,25 +327,20 @@ asgi_send_account(CycleObject *cycle, uint64_t size, bool more)
     return 0;
 }
 
-PyObject *
-asgi_send_body(CycleObject *cycle, PyObject *message)
+/* Sends a piece of body: any object with a buffer, or NULL. */
+static PyObject *
+send_piece(CycleObject *cycle, PyObject *body, bool more)
 {
     struct asgi_server_state *own = cycle->server->state->server;
-    PyObject *body, *result = NULL;
+    PyObject *result = NULL;
     Py_buffer view = {0};
     asgi_slice_t data = {NULL, 0};
-    int more;
 
-    body = asgi_send_lookup(message, own->str_body);
-    if (body == NULL && PyErr_Occurred())
-        return NULL;
-    if ((more = asgi_send_flag(message, own->str_more_body)) < 0)
-        goto done;
     if (body != NULL && PyBytes_CheckExact(body)) {
         data = (asgi_slice_t){PyBytes_AS_STRING(body), (size_t)PyBytes_GET_SIZE(body)};
     } else if (body != NULL) {
         if (PyObject_GetBuffer(body, &view, PyBUF_SIMPLE) < 0)
-            goto done;
+            return NULL;
         data = (asgi_slice_t){view.buf, (size_t)view.len};
     }
     if (cycle->conn == NULL) {
@@ -358,8 +357,52 @@ asgi_send_body(CycleObject *cycle, PyObject *message)
 done:
     if (view.obj != NULL)
         PyBuffer_Release(&view);
+    return result;
+}
+
+PyObject *
+asgi_send_body(CycleObject *cycle, PyObject *message)
+{
+    struct asgi_server_state *own = cycle->server->state->server;
+    PyObject *body = asgi_send_lookup(message, own->str_body), *result = NULL;
+    int more;
+
+    if (body == NULL && PyErr_Occurred())
+        return NULL;
+    more = asgi_send_flag(message, own->str_more_body);
+    if (more >= 0)
+        result = send_piece(cycle, body, more > 0);
     Py_XDECREF(body);
     return result;
+}
+
+/* Reads the usual body message in one pass over the dict: the keys are the interned names
+ * themselves and more_body is a bool, so that nothing of it runs Python. Returns whether it is one;
+ * body: new or NULL. */
+static bool
+usual_body(struct asgi_server_state *own, PyObject *message, PyObject **body, bool *more)
+{
+    PyObject *key, *value, *type = NULL, *bytes = NULL, *flag = Py_False;
+    Py_ssize_t at = 0;
+
+    if (!PyDict_CheckExact(message) || PyDict_GET_SIZE(message) > 3)
+        return false;
+    while (PyDict_Next(message, &at, &key, &value)) {
+        if (key == own->str_type)
+            type = value;
+        else if (key == own->str_body)
+            bytes = value;
+        else if (key == own->str_more_body)
+            flag = value;
+        else
+            return false;
+    }
+    if (type == NULL || !PyUnicode_CheckExact(type) || !PyBool_Check(flag)
+        || PyUnicode_Compare(type, own->str_response_body) != 0)
+        return false;
+    *body = Py_XNewRef(bytes);
+    *more = flag == Py_True;
+    return true;
 }
 
 static PyObject *
@@ -367,10 +410,17 @@ send_message(PyObject *self, PyObject *message)
 {
     CycleObject *cycle = (CycleObject *)self;
     struct asgi_server_state *own = cycle->server->state->server;
-    PyObject *type, *wanted, *result = NULL;
+    PyObject *type, *wanted, *body, *result = NULL;
+    bool more;
 
     if (cycle->ws != NULL)
         return asgi_ws_send(cycle, message);
+    if (cycle->started && cycle->conn != NULL && !cycle->body_over && cycle->file == NULL
+        && usual_body(own, message, &body, &more)) {
+        result = send_piece(cycle, body, more);
+        Py_XDECREF(body);
+        return result;
+    }
     if (cycle->conn == NULL && !cycle->complete)
         return Py_NewRef(own->ready); /* the client has gone: nobody minds */
     type = asgi_send_required(message, own->str_type);

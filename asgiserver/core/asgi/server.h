@@ -18,6 +18,7 @@
 #include "base/buf.h"
 #include "base/list.h"
 #include "base/pool.h"
+#include "base/spares.h"
 #include "net/balance.h"
 #include "net/deadline.h"
 #include "net/peers.h"
@@ -142,6 +143,7 @@ typedef struct asgi_server {
     asgi_link_t conns;     /* asgi_conn_t.link */
     asgi_link_t cycles;    /* CycleObject.link, a reference each */
     asgi_pool_t conn_pool;
+    asgi_spares_t spares; /* for the output of streams */
     asgi_deadlines_t deadlines;
     char *read_buffer;  /* owned, shared by all streams */
     char *plain_buffer; /* owned, the same for what is decrypted; NULL: no TLS */

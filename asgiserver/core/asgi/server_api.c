@@ -513,6 +513,7 @@ server_dealloc(PyObject *op)
     PyBuffer_Release(&self->loads);
     PyBuffer_Release(&self->stats_view);
     asgi_pool_dispose(&self->conn_pool);
+    asgi_spares_dispose(&self->spares);
     asgi_peers_dispose(&self->peers);
     asgi_trust_dispose(&self->trust);
     asgi_buf_dispose(&self->defaults);

@@ -264,6 +264,8 @@ on_flush_hook(asgi_hook_t *hook)
 
     if (conn->proto != NULL && conn->proto->on_flush != NULL)
         conn->proto->on_flush(conn);
+    else if (conn->proto == NULL && asgi_http1_conn_holds(conn))
+        asgi_conn_flush_soon(conn);
     else
         asgi_conn_flush(conn);
 }
@@ -328,7 +330,8 @@ asgi_conn_adopt(asgi_listener_t *listener, int fd)
     conn->pipe = listener->pipe;
     conn->flush_hook.run = on_flush_hook;
     conn->preface_due = server->http2 && server->tls == NULL;
-    if (asgi_stream_init(&conn->stream, server->loop, server->read_buffer, &events, listener->pipe)
+    if (asgi_stream_init(&conn->stream, server->loop, server->read_buffer, &server->spares, &events,
+                         listener->pipe)
         < 0) {
         asgi_pool_give(&server->conn_pool, conn);
         close(fd);

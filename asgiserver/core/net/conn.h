@@ -62,6 +62,7 @@ struct asgi_conn {
     asgi_proxy_header_t *proxied; /* owned: the addresses in place of its own; NULL: its own */
     size_t
         mark; /* WRITE: unsent bytes when it last passed; BODY: bytes received since it was set */
+    uint64_t held_since; /* asgi_loop_now() when answers began to wait for a next one; 0: none do */
     bool pipe;
     signed char trust; /* of the peer as a proxy: 1, -1, 0 while nobody has asked */
     bool proxy_due;    /* it has to begin with a PROXY protocol header, and has not yet */

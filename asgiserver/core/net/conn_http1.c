@@ -16,6 +16,11 @@
  *
  * Pipelined bytes behind an unanswered request stay in the stream's buffer, reading stopped, so
  * their number is bounded by one read. The same holds while the client leaves answers untaken.
+ *
+ * Answers to pipelined requests leave together: one that another request stands behind stays in the
+ * output buffer while the task of that one waits for its first step. It cannot be forgotten there:
+ * while there is held output the connection's flush hook is queued, with which no poll blocks, and
+ * before each poll it is asked anew whether there is still a reason to wait.
  */
 #include "net/conn_http1.h"
 
@@ -27,6 +32,7 @@
 #include "asgi/ws_cycle.h"
 #include "proto/http1_out.h"
 
+#define HOLD_ANSWERS 5          /* ms an answer waits at most for those to leave with it */
 #define UNREAD_BODY_HIGH 65536  /* body bytes held for the app at which reading stops */
 #define DISCARD_AT_MOST 1048576 /* body bytes read only to keep the connection */
 
@@ -280,6 +286,26 @@ asgi_http1_conn_eof(asgi_conn_t *conn)
 }
 
 /* ---- answers ---- */
+
+/* Only for an application that has not been called yet: it is in the ready queue, so that its turn
+ * comes without anybody's doing. One that was called and waits may do so for the client itself. */
+bool
+asgi_http1_conn_holds(asgi_conn_t *conn)
+{
+    uint64_t now = asgi_loop_now(conn->server->loop);
+
+    if (conn->cycle == NULL || conn->cycle->called
+        || asgi_stream_pending(&conn->stream) > ASGI_STREAM_HIGH_WATER) {
+        conn->held_since = 0;
+        return false;
+    }
+    if (conn->held_since == 0)
+        conn->held_since = now;
+    if (now - conn->held_since < HOLD_ANSWERS)
+        return true;
+    conn->held_since = 0;
+    return false;
+}
 
 /* Reading resumes, and what was read ahead is looked at. */
 static void

@@ -18,6 +18,10 @@ void asgi_http1_conn_expired(asgi_conn_t *conn);
 void asgi_http1_conn_answered(asgi_conn_t *conn, bool keep_alive, asgi_slice_t extra,
                               PyObject *owner);
 
+/* Whether what is in the output buffer waits for the answer to the next pipelined request, which is
+ * about to be made: asked before each poll while there is output. */
+bool asgi_http1_conn_holds(asgi_conn_t *conn);
+
 /* An answer of ours in place of the app's, after which the connection ends. GIL held. */
 void asgi_http1_conn_refuse(asgi_conn_t *conn, unsigned status, const char *text);
 

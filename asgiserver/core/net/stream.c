@@ -6,7 +6,8 @@
  *   1. flight_size > 0 exactly while a uv_write is under way; then `flight` and flight_owner stay
  *      untouched until its callback.
  *   2. After asgi_stream_close() no callback but on_closed comes.
- *   3. Bytes in `in` are unprocessed and in order; the shared buffer is never held across callbacks.
+ *   3. No byte is read unless `reading` is set; `watching` is set exactly while libuv reads.
+ *   4. Bytes in `in` are unprocessed and in order; the shared buffer is never held across callbacks.
  */
 #include "net/stream.h"
 
@@ -21,7 +22,7 @@ stream_of(const uv_handle_t *handle)
 }
 
 int
-asgi_stream_init(asgi_stream_t *stream, LoopObject *loop, char *shared,
+asgi_stream_init(asgi_stream_t *stream, LoopObject *loop, char *shared, asgi_spares_t *spares,
                  const asgi_stream_events_t *events, bool pipe)
 {
     int rc;
@@ -29,6 +30,7 @@ asgi_stream_init(asgi_stream_t *stream, LoopObject *loop, char *shared,
     memset(stream, 0, sizeof *stream);
     stream->loop = loop;
     stream->shared = shared;
+    stream->spares = spares;
     stream->events = events;
     rc = pipe ? uv_pipe_init(asgi_loop_uv(loop), &stream->uv.pipe, 0)
               : uv_tcp_init(asgi_loop_uv(loop), &stream->uv.tcp);
@@ -43,7 +45,9 @@ on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 {
     asgi_stream_t *stream = stream_of(handle);
 
-    if (asgi_buf_size(&stream->in) == 0 || stream->tls != NULL) {
+    if (!stream->reading) {
+        *buf = uv_buf_init(NULL, 0);
+    } else if (asgi_buf_size(&stream->in) == 0 || stream->tls != NULL) {
         *buf = uv_buf_init(stream->shared, ASGI_STREAM_READ_SIZE);
     } else if (asgi_buf_reserve(&stream->in, 4096) < 0) {
         *buf = uv_buf_init(NULL, 0); /* libuv reports ENOBUFS, which breaks the stream */
@@ -52,6 +56,26 @@ on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
         *buf = uv_buf_init(stream->in.data + stream->in.end,
                            (unsigned)(room < ASGI_STREAM_READ_SIZE ? room : ASGI_STREAM_READ_SIZE));
     }
+}
+
+static void
+stop_watching(asgi_stream_t *stream)
+{
+    stream->reading = false;
+    if (stream->watching) {
+        stream->watching = false;
+        uv_read_stop(&stream->uv.stream);
+    }
+}
+
+/* There is something to read that nobody wants. The first time it stays where it is, for the owner
+ * may be about to want it: stopping and starting are three system calls. */
+static void
+refuse_bytes(asgi_stream_t *stream)
+{
+    if (stream->refused)
+        stop_watching(stream);
+    stream->refused = true;
 }
 
 void
@@ -68,7 +92,7 @@ void
 asgi_stream_end_input(asgi_stream_t *stream)
 {
     stream->eof = true;
-    asgi_stream_read_stop(stream);
+    stop_watching(stream);
     stream->events->on_eof(stream);
 }
 
@@ -92,13 +116,16 @@ on_read(uv_stream_t *handle, ssize_t size, const uv_buf_t *buf)
 
     if (size == 0)
         return;
+    if (size == UV_ENOBUFS && !stream->reading) {
+        refuse_bytes(stream);
+        return;
+    }
     if (size == UV_EOF && (stream->tls == NULL || stream->tls->session.ready)) {
         asgi_stream_end_input(stream);
         return;
     }
     if (size < 0) {
-        stream->reading = false;
-        uv_read_stop(handle);
+        stop_watching(stream);
         asgi_stream_break(stream, (int)size);
         return;
     }
@@ -151,18 +178,16 @@ asgi_stream_read_start(asgi_stream_t *stream)
 
     if (stream->reading || stream->eof || stream->closing || stream->broken)
         return 0;
-    rc = uv_read_start(&stream->uv.stream, on_alloc, on_read);
-    stream->reading = rc == 0;
+    rc = stream->watching ? 0 : uv_read_start(&stream->uv.stream, on_alloc, on_read);
+    stream->reading = stream->watching = rc == 0;
+    stream->refused = false;
     return rc;
 }
 
 void
 asgi_stream_read_stop(asgi_stream_t *stream)
 {
-    if (stream->reading) {
-        stream->reading = false;
-        uv_read_stop(&stream->uv.stream);
-    }
+    stream->reading = false;
 }
 
 /* ---- writing ---- */
@@ -179,7 +204,7 @@ asgi_stream_end_flight(asgi_stream_t *stream)
         stream->out = stream->flight; /* keep the memory for the next answer */
         memset(&stream->flight, 0, sizeof stream->flight);
     } else {
-        asgi_buf_dispose(&stream->flight);
+        asgi_spares_take_back(stream->spares, &stream->flight);
     }
     Py_XDECREF(owner);
 }
@@ -286,7 +311,8 @@ asgi_stream_flush(asgi_stream_t *stream, asgi_slice_t extra, PyObject *owner)
         extra.size -= taken;
         asgi_buf_clear(&stream->out);
         if (extra.size == 0) {
-            asgi_buf_shrink(&stream->out, IDLE_CAPACITY * 4);
+            if (stream->out.capacity > IDLE_CAPACITY * 4)
+                asgi_spares_take_back(stream->spares, &stream->out);
             return;
         }
     }
@@ -350,6 +376,6 @@ asgi_stream_close(asgi_stream_t *stream)
     if (stream->closing)
         return;
     stream->closing = true;
-    stream->reading = false;
+    stream->reading = stream->watching = false;
     uv_close(&stream->uv.handle, on_close);
 }

@@ -4,7 +4,8 @@
  *
  * Reading. Bytes land in the server's shared buffer, or behind what is still unprocessed in the
  * stream's own `in`; on_input says how many of them are used up, the rest is kept in `in`. Nothing
- * is allocated for a connection whose requests arrive whole.
+ * is allocated for a connection whose requests arrive whole. To stop reading costs nothing: no
+ * buffer is given for the bytes that come next, and only where some do come, twice, is the poll told.
  *
  * Writing. asgi_stream_out() is the buffer to append to; asgi_stream_flush() hands it (and
  * optionally one bytes object, without copying it) to the kernel at once where that is possible.
@@ -24,7 +25,7 @@
 
 #include "loop/loop.h"
 
-#include "base/buf.h"
+#include "base/spares.h"
 
 #define ASGI_STREAM_HIGH_WATER 65536 /* unsent bytes at which a sender has to wait */
 #define ASGI_STREAM_LOW_WATER 16384  /* … and at which it may go on */
@@ -53,6 +54,7 @@ struct asgi_stream {
     struct asgi_stream_tls *tls;        /* owned; NULL: plain */
     LoopObject *loop;                   /* borrowed: the server's */
     char *shared;                       /* borrowed: the server's, READ_SIZE bytes */
+    asgi_spares_t *spares;              /* borrowed: the server's */
     asgi_buf_t in;
     asgi_buf_t out;
     asgi_buf_t flight;      /* bytes of the uv_write under way */
@@ -60,15 +62,20 @@ struct asgi_stream {
     size_t flight_size;     /* 0: no uv_write under way */
     uv_write_t write;
     uv_shutdown_t shutdown;
-    bool reading, eof, broken, closing, shut;
+    bool reading;  /* what comes is wanted */
+    bool watching; /* libuv reads: may outlast `reading`, then no buffer is given to it */
+    bool refused;  /* … which has been asked for since */
+    bool eof, broken, closing, shut;
 };
 
 /* Prepares the uv handle (TCP, or a pipe for a Unix socket) before accept. Returns 0 or a libuv
  * code; on failure nothing needs closing. */
 ASGI_MUST_CHECK int asgi_stream_init(asgi_stream_t *stream, LoopObject *loop, char *shared,
-                                     const asgi_stream_events_t *events, bool pipe);
+                                     asgi_spares_t *spares, const asgi_stream_events_t *events,
+                                     bool pipe);
 
 ASGI_MUST_CHECK int asgi_stream_read_start(asgi_stream_t *stream);
+/* No byte is read from here on, also not in the read under way. */
 void asgi_stream_read_stop(asgi_stream_t *stream);
 /* Gives on_input the unprocessed bytes again (the owner can use them now). */
 void asgi_stream_replay(asgi_stream_t *stream);
@@ -77,6 +84,13 @@ static inline asgi_buf_t *
 asgi_stream_out(asgi_stream_t *stream)
 {
     return &stream->out;
+}
+
+/* Room for `more` bytes at the end of the out buffer, for output in many pieces. Returns 0 or NOMEM. */
+ASGI_MUST_CHECK static inline int
+asgi_stream_reserve(asgi_stream_t *stream, size_t more)
+{
+    return asgi_spares_reserve(stream->spares, &stream->out, more);
 }
 
 /* Whether bytes may be written to the socket past the stream while nothing is pending. */

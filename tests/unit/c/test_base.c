@@ -13,6 +13,7 @@
 #include "base/buf.h"
 #include "base/list.h"
 #include "base/pool.h"
+#include "base/spares.h"
 #include "base/utf8.h"
 
 static void
@@ -64,6 +65,53 @@ test_pool(void **state)
     asgi_pool_dispose(&pool);
     asgi_pool_give(&pool, chunks[2]);   /* comes back after the pool has gone: straight to free */
     assert_int_equal(pool.kept, 0);
+}
+
+static void
+test_spares(void **state)
+{
+    asgi_spares_t spares = {0};
+    asgi_buf_t bufs[ASGI_SPARES_KEPT + 1] = {{0}}, other = {0};
+    char *block;
+
+    /* Small content grows by malloc. */
+    assert_int_equal(asgi_spares_reserve(&spares, &bufs[0], 100), 0);
+    assert_true(bufs[0].capacity < 4096);
+    assert_int_equal(asgi_buf_append(&bufs[0], "content", 7), 0);
+    asgi_buf_consume(&bufs[0], 3);
+
+    for (int i = 0; i <= ASGI_SPARES_KEPT; i++) {
+        assert_int_equal(asgi_spares_reserve(&spares, &bufs[i], 4097), 0);
+        assert_int_equal(bufs[i].capacity, ASGI_SPARE_SIZE);
+        assert_true(bufs[i].capacity - bufs[i].end >= 4097);
+        memset(bufs[i].data + bufs[i].end, i, ASGI_SPARE_SIZE - bufs[i].end);
+    }
+    assert_int_equal(asgi_buf_size(&bufs[0]), 4);
+    assert_memory_equal(asgi_buf_front(&bufs[0]), "tent", 4);
+
+    /* What does not fit into one is a buffer as any other, the content stays. */
+    assert_int_equal(asgi_spares_reserve(&spares, &bufs[0], ASGI_SPARE_SIZE), 0);
+    assert_true(bufs[0].capacity >= ASGI_SPARE_SIZE + 4);
+    assert_memory_equal(asgi_buf_front(&bufs[0]), "tent", 4);
+    assert_int_equal(asgi_spares_reserve(&spares, &other, SIZE_MAX), ASGI_ERR_NOMEM);
+    asgi_spares_take_back(&spares, &bufs[0]);
+    assert_null(bufs[0].data);
+    assert_int_equal(spares.count, 0);
+
+    block = bufs[ASGI_SPARES_KEPT].data;
+    for (int i = 1; i <= ASGI_SPARES_KEPT; i++)
+        asgi_spares_take_back(&spares, &bufs[i]);
+    assert_int_equal(spares.count, ASGI_SPARES_KEPT);
+    assert_int_equal(asgi_spares_reserve(&spares, &other, ASGI_SPARE_SIZE), 0);
+    assert_ptr_equal(other.data, block);
+    asgi_buf_dispose(&other); /* a block is malloc's own */
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(asgi_spares_reserve(&spares, &bufs[i], 5000), 0);
+    assert_int_equal(spares.count, 1);
+    asgi_spares_dispose(&spares);
+    for (int i = 0; i < 2; i++)
+        asgi_spares_take_back(&spares, &bufs[i]);
+    asgi_spares_dispose(&spares);
 }
 
 static void
@@ -172,6 +220,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_buf),   cmocka_unit_test(test_pool),
         cmocka_unit_test(test_list),  cmocka_unit_test(test_slice),
+        cmocka_unit_test(test_spares),
         cmocka_unit_test(test_utf8_all_code_points), cmocka_unit_test(test_utf8_refusals),
         cmocka_unit_test(test_percent),
     };
