@@ -203,6 +203,47 @@ def test_upload_waits_for_the_app() -> None:
     assert max(sizes) < 300_000
 
 
+SIZES = [16_383, 16_384, 65_535, 65_536, 65_537, 131_071, 131_072, 131_073, 262_145, 1_048_577]
+
+
+@pytest.mark.parametrize("chunk", [0, 1000, 20_000, 65_536, 200_000])
+@pytest.mark.parametrize("slow", [False, True])
+def test_large_bodies_in_all_ways(chunk: int, slow: bool) -> None:
+    """Of every size around those of reads and blocks; chunk: bytes of a chunk, 0: with a length."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        digest, size, more, trailers = hashlib.sha256(), 0, True, 0
+        while more:
+            message = await receive()
+            assert message["body"] or not message["more_body"]
+            digest.update(message["body"])
+            size += len(message["body"])
+            more = message["more_body"]
+            trailers += "trailers" in message
+            assert "trailers" not in message or not more
+            if slow:
+                await asyncio.sleep(0.001)
+        assert trailers == bool(chunk)
+        await reply(send, b"%d %s" % (size, digest.hexdigest().encode()))
+
+    with serve(app) as server, server.connect() as peer:
+        for size in SIZES:
+            body = bytes(range(251)) * (size // 251 + 1)
+            body = body[:size]
+            if chunk:
+                parts = [body[i : i + chunk] for i in range(0, size, chunk)]
+                data = b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+                data += b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in parts)
+                data += b"0\r\nX-End: 1\r\n\r\n"
+            else:
+                data = post(body)
+            step = 50_000 if slow else len(data)
+            for i in range(0, len(data), step):
+                peer.send(data[i : i + step])
+            expected = b"%d %s" % (size, hashlib.sha256(body).hexdigest().encode())
+            assert peer.response().body == expected
+
+
 def test_pipelining_in_order() -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         if scope["path"] == "/0":
