@@ -5,14 +5,15 @@
 
 The servers of loop_echo.py, over casgi's loop and uvloop. callgrind counts the instructions of FEW
 and of MANY messages, strace the system calls; the difference leaves the start and the end out. Only
-user space is counted: unlike loop_echo.py's times the figures are the same on every machine, busy
-or not, however dear its system calls are; they say nothing about caches.
+user space is counted: unlike loop_echo.py's times the figures repeat to some per cent on any
+machine, busy or not, however dear its system calls are; they say nothing about caches.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import re
 import shutil
 import ssl
@@ -92,6 +93,7 @@ def main() -> int:
         return 0
     if not shutil.which("valgrind") or not shutil.which("strace"):
         sys.exit("needs valgrind and strace")
+    os.environ["PYTHONHASHSEED"] = "0"  # Starting takes the same each time.
     only = set(options.only.split(",")) - {""}
     groups = ({*WAYS}, {*TRANSPORTS}, {str(s // KIB) for s in SIZES})
     ratios = []
