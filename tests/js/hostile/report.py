@@ -142,8 +142,9 @@ def markdown(table: Table, kinds: list[str], versions: str) -> str:
     cases = all_cases()
     lines = [versions, "", *summary(table, kinds, cases), ""]
     lines += ["### Only ours goes on", ""]
-    lines += only_ours(table, kinds, cases) or ["None."]
-    lines += ["", "### Where ours does not come back", "", *ours_ended(table, cases)]
+    lines += only_ours(table, kinds, cases) or ["None of those that were run."]
+    lines += ["", "### Where ours does not come back", ""]
+    lines += ours_ended(table, cases) or ["None of those that were run."]
     group, absent = None, []
     for name, case in cases.items():
         results = [table.get((name, kind)) for kind in kinds]
