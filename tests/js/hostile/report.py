@@ -142,15 +142,21 @@ def markdown(table: Table, kinds: list[str], versions: str) -> str:
     cases = all_cases()
     lines = [versions, "", *summary(table, kinds, cases), ""]
     lines += ["### Only ours goes on", ""]
-    lines += only_ours(table, kinds, cases) or ["None."]
-    lines += ["", "### Where ours does not come back", "", *ours_ended(table, cases)]
-    group = None
+    lines += only_ours(table, kinds, cases) or ["None of those that were run."]
+    lines += ["", "### Where ours does not come back", ""]
+    lines += ours_ended(table, cases) or ["None of those that were run."]
+    group, absent = None, []
     for name, case in cases.items():
+        results = [table.get((name, kind)) for kind in kinds]
+        if not any(results):
+            absent.append(name)
+            continue
         if case.group != group:
             group = case.group
             lines += ["", f"### {group[0].upper()}{group[1:]}", "", *head("", kinds)]
-        results = [table.get((name, kind)) for kind in kinds]
         lines.append(row(case.name, ["" if r is None else cell(r) for r in results]))
+    if absent:
+        lines += ["", f"### Not in this run ({len(absent)})", "", *(f"- {name}" for name in absent)]
     missing = [kind for kind in PEERS if kind not in kinds]
     if missing:
         lines += ["", f"Not installed: {', '.join(missing)}."]
