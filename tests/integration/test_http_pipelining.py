@@ -46,6 +46,7 @@ def complete(data: bytes) -> int:
     return data.count(b"\r\n\r\n")
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("busy", [False, True], ids=["idle", "busy"])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_cut_at_every_byte(shape: str, busy: bool, tmp_path: Path) -> None:
@@ -65,14 +66,20 @@ def test_cut_at_every_byte(shape: str, busy: bool, tmp_path: Path) -> None:
         while True:
             await asyncio.sleep(0)
 
-    with serve(application, family=socket.AF_UNIX, path=str(tmp_path / "s")) as server:
+    # On a machine so busy that seconds pass between two bytes, no deadline is to end this.
+    patience = {"timeout_keep_alive": 300.0, "timeout_header": 300.0, "timeout_body": 300.0}
+    address = {"family": socket.AF_UNIX, "path": str(tmp_path / "s")}
+    with serve(application, **address, **patience) as server:
         other = asyncio.run_coroutine_threadsafe(spin(), server.loop) if busy else None
         with server.connect() as peer:
+            peer.sock.settimeout(120)
 
             def receive(count: int) -> None:
                 seen = b""
                 while complete(seen) < count or not seen.endswith((b"\r\n\r\n", b"body of it")):
-                    seen += peer.sock.recv(65536)
+                    piece = peer.sock.recv(65536)
+                    assert piece, f"closed after {complete(seen)} of {count} answers"
+                    seen += piece
                 assert complete(seen) == count
 
             for cut in range(1, len(data), 1 if shape == "at once" and not busy else 7):
