@@ -427,7 +427,7 @@ def test_what_javascript_drops_does_not_add_up() -> None:
 
 
 def test_a_sweep_gives_back_while_calls_fetch(ctx: jsrt.Context) -> None:
-    """Many small ones: V8's threads give loans back at the very time at which calls release them."""
+    """Many small ones: V8 gives loans back on its threads just as calls release them."""
     ctx.compile("let held; const take = (b, o) => { b[0] = 1; held = o; return b }")
     ctx.expose("give", lambda: bytearray(64))
     for number in range(60_000):
