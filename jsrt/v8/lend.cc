@@ -80,15 +80,16 @@ void
 give_back(void *, size_t, void *data)
 {
     auto *lent = static_cast<Lent *>(data);
+    std::shared_ptr<Buffers> buffers = std::move(lent->buffers);
+    size_t size = lent->size;
     {
         Registry guard;
-        lent->buffers->unlink(lent);
+        buffers->unlink(lent);
         lent->previous = nullptr;
         lent->next = given_back;
-        given_back = lent;
+        given_back = lent; /* from here on the thread that fetches it may delete it */
     }
-    lent->buffers->release(lent->size);
-    lent->buffers.reset();
+    buffers->release(size);
     void (*hook)(void) = return_hook.load();
     if (hook != nullptr) {
         hook();

@@ -426,6 +426,16 @@ def test_what_javascript_drops_does_not_add_up() -> None:
         assert lent() <= 32
 
 
+def test_a_sweep_gives_back_while_calls_fetch(ctx: jsrt.Context) -> None:
+    """Many small ones: V8 gives loans back on its threads just as calls release them."""
+    ctx.compile("let held; const take = (b, o) => { b[0] = 1; held = o; return b }")
+    ctx.expose("give", lambda: bytearray(64))
+    for number in range(60_000):
+        data = bytearray(8 + number % 500)
+        assert ctx.call("take", [data, {"in": data}])[0] == 1
+        ctx.eval("held = give()")
+
+
 def test_memory_that_is_used_again_shows_nothing_of_before(ctx: jsrt.Context) -> None:
     """Copies reuse blocks that V8 has freed; what JavaScript makes is zero all the same."""
     ctx.compile(
