@@ -15,7 +15,6 @@ from leaktools import (
     assert_flat,
     growth,
     js_counters_return,  # noqa: F401
-    smallest,
 )
 
 import jsrt
@@ -123,32 +122,26 @@ def test_async_iteration() -> None:
         for number in range(3):
             yield number
 
-    async def main() -> None:
-        js = jsrt.Context(
+    async def make() -> jsrt.Context:
+        return jsrt.Context(
             profile="bare",
             code="const sum = async s => { let n = 0; for await (const v of s) n += v; return n };"
             "const first = async s => { for await (const v of s) return v };"
             "async function* count() { for (let i = 0; i < 3; i++) yield i }",
         )
-        loop = asyncio.get_running_loop()
 
-        async def work() -> None:
-            for _ in range(200):
-                assert await js.call_async("sum", [numbers()]) == 3
-                assert await js.call_async("first", [numbers()]) == 0
-                assert [number async for number in js.call("count")] == [0, 1, 2]
-                async with contextlib.aclosing(aiter(js.call("count"))) as counting:
-                    assert await anext(counting) == 0
+    async def work() -> None:
+        for _ in range(200):
+            assert await js.call_async("sum", [numbers()]) == 3
+            assert await js.call_async("first", [numbers()]) == 0
+            assert [number async for number in js.call("count")] == [0, 1, 2]
+            async with contextlib.aclosing(aiter(js.call("count"))) as counting:
+                assert await anext(counting) == 0
+        await asyncio.get_running_loop().shutdown_asyncgens()
+        js.collect()
+        js.eval("0")
 
-        sizes: list[Memory] = []
-        for _ in range(5):
-            await work()
-            await loop.shutdown_asyncgens()
-            js.collect()
-            js.eval("0")
-            sizes.append(Memory.now())
-        growths = [after - before for before, after in itertools.pairwise(sizes[1:])]
-        assert_flat(smallest(growths), 200)
+    with asyncio.Runner() as runner:
+        js = runner.run(make())
+        assert_flat(growth(lambda: runner.run(work())), 200)
         js.close()
-
-    asyncio.run(main())
