@@ -22,6 +22,8 @@ import jsrt
 from jsrt import _jsrt
 
 MEGABYTE = 1 << 20
+FORKS = "ignore:This process:DeprecationWarning"
+"""What Python says of a fork in a process with threads, since 3.12."""
 CODE = """
 let kept = [];
 function keep(x) { kept.push(x); return x.length }
@@ -532,7 +534,7 @@ ctx.call("keep", [data])
 {EXITS[how]}
 """
     done = subprocess.run(
-        [sys.executable, "-X", "dev", "-c", code],
+        [sys.executable, "-X", "dev", "-W", FORKS, "-c", code],
         capture_output=True,
         text=True,
         timeout=60,

@@ -20,6 +20,8 @@ import jsrt
 
 PACKAGES = str(Path(jsrt.__file__).resolve().parents[1])
 TURNS = 10
+FORKS = "ignore:This process:DeprecationWarning"
+"""What Python says of a fork in a process with threads, since 3.12."""
 PATIENCE = 60 if "CASGI_ASAN" not in os.environ else 300
 """Seconds."""
 
@@ -249,7 +251,7 @@ def run(job: tuple[str, int]) -> tuple[str, int, int | None, str, str]:
     text = PROLOGUE + textwrap.dedent(SHAPES[name][0])
     try:
         done = subprocess.run(
-            [sys.executable, "-X", "faulthandler", "-c", text, str(turn)],
+            [sys.executable, "-X", "faulthandler", "-W", FORKS, "-c", text, str(turn)],
             capture_output=True,
             text=True,
             timeout=PATIENCE,
