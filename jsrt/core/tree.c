@@ -531,14 +531,12 @@ push_dict(walk_t *walk, PyObject *dict)
     frame_kind_t kind = FRAME_DICT;
     PyObject *key;
     Py_ssize_t position = 0;
-    while (PyDict_Next(dict, &position, &key, NULL)) {
+    /* JSON's keys are looked at as they come. */
+    while (walk->wire && PyDict_Next(dict, &position, &key, NULL)) {
         if (!PyUnicode_Check(key)) {
             kind = FRAME_MAP;
             break;
         }
-    }
-    if (kind == FRAME_MAP && !walk->wire) {
-        return NEEDS_WIRE;
     }
     return push(walk, Py_NewRef(dict), kind, PyDict_GET_SIZE(dict));
 }
@@ -725,6 +723,9 @@ step(walk_t *walk)
             goto ended;
         }
         if (frame->kind == FRAME_DICT && !PyUnicode_Check(key)) {
+            if (!walk->wire) {
+                return NEEDS_WIRE;
+            }
             break;
         }
         frame->written++;
