@@ -213,8 +213,9 @@ def main() -> None:
         table[case.id, kind] = run(python, kind, [case.id], deadline)[case.id]
 
     def save() -> None:
-        store.write_text(json.dumps([[c, k, asdict(result)] for (c, k), result in table.items()]))
-        text = markdown(table, [*OURS, *there], versions(options.peer_python, there))
+        so_far = dict(table)  # The threads go on.
+        store.write_text(json.dumps([[c, k, asdict(result)] for (c, k), result in so_far.items()]))
+        text = markdown(so_far, [*OURS, *there], versions(options.peer_python, there))
         out.write_text(text)
         if options.markdown:
             insert(options.markdown, text)
