@@ -196,6 +196,25 @@ any_escaped(const uint8_t *bytes)
            != 0;
 }
 
+/* To at, which has room for six times length. Returns the end of what was written. */
+static inline uint8_t *
+escape_latin1(uint8_t *at, const uint8_t *text, size_t length)
+{
+    size_t i = 0;
+    while (i < length) {
+        if (i + 8 <= length && !any_escaped(text + i)) {
+            memcpy(at, text + i, 8);
+            at += 8;
+            i += 8;
+        } else if (is_escaped(text[i])) {
+            at += escape(text[i++], (char *)at);
+        } else {
+            *at++ = text[i++];
+        }
+    }
+    return at;
+}
+
 static void
 put_latin1(walk_t *walk, const uint8_t *text, size_t length)
 {
@@ -206,23 +225,7 @@ put_latin1(walk_t *walk, const uint8_t *text, size_t length)
         if (at == NULL) {
             return;
         }
-        uint8_t *start = at;
-        size_t i = 0;
-        while (i < chunk) {
-            if (i + 8 <= chunk && !any_escaped(text + i)) {
-                memcpy(at, text + i, 8);
-                at += 8;
-                i += 8;
-                continue;
-            }
-            if (is_escaped(text[i])) {
-                at += escape(text[i], (char *)at);
-            } else {
-                *at++ = text[i];
-            }
-            i++;
-        }
-        walk->buf->size += (size_t)(at - start);
+        walk->buf->size += (size_t)(escape_latin1(at, text, chunk) - at);
         text += chunk;
         length -= chunk;
     }
@@ -268,18 +271,7 @@ put_short_latin1(walk_t *walk, const uint8_t *text, size_t length)
     }
     uint8_t *start = at;
     *at++ = '"';
-    size_t i = 0;
-    while (i < length) {
-        if (i + 8 <= length && !any_escaped(text + i)) {
-            memcpy(at, text + i, 8);
-            at += 8;
-            i += 8;
-        } else if (is_escaped(text[i])) {
-            at += escape(text[i++], (char *)at);
-        } else {
-            *at++ = text[i++];
-        }
-    }
+    at = escape_latin1(at, text, length);
     *at++ = '"';
     walk->buf->size += (size_t)(at - start);
 }
