@@ -51,7 +51,6 @@ constexpr size_t kStackUsed = 16 * 1024 * 1024; /* of a larger stack */
 constexpr size_t kHeapRaise = 16 * 1024 * 1024;
 constexpr size_t kMostLent = 48 * 1024 * 1024;
 constexpr size_t kSmallBlock = 256 * 1024;
-constexpr size_t kLeastSpare = 64 * 1024;
 
 std::mutex &
 registry()
@@ -402,7 +401,7 @@ void
 Buffers::Free(void *data, size_t length)
 {
     held_.fetch_sub(length, std::memory_order_relaxed);
-    if (length < kLeastSpare || !keep_spare(data)) {
+    if (!keep_spare(data, length)) {
         free(data);
     }
 }

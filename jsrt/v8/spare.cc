@@ -80,10 +80,13 @@ take_spare(size_t length)
 }
 
 bool
-keep_spare(void *data)
+keep_spare(void *data, size_t length)
 {
+    if (length < kLeastBlock) {
+        return false;
+    }
     size_t capacity = malloc_usable_size(data);
-    if (capacity < kLeastBlock || capacity > kMost) {
+    if (capacity > kMost) {
         return false;
     }
     Spares &all = spares();
