@@ -198,6 +198,7 @@ def main() -> None:
     out = Path(options.out)
     out.parent.mkdir(parents=True, exist_ok=True)
     store = out.with_suffix(".json")
+    about = versions(options.peer_python, there)
     table: Table = {}
     if store.exists():
         table = {(c, k): Result(**fields) for c, k, fields in json.loads(store.read_text())}
@@ -215,7 +216,7 @@ def main() -> None:
     def save() -> None:
         so_far = dict(table)  # The threads go on.
         store.write_text(json.dumps([[c, k, asdict(result)] for (c, k), result in so_far.items()]))
-        text = markdown(so_far, [*OURS, *there], versions(options.peer_python, there))
+        text = markdown(so_far, [*OURS, *there], about)
         out.write_text(text)
         if options.markdown:
             insert(options.markdown, text)
