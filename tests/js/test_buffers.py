@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from threadtools import in_threads
 
 import jsrt
 from jsrt import _jsrt
@@ -476,24 +477,15 @@ def test_javascript_cannot_come_between_a_copy_and_its_buffer(ctx: jsrt.Context)
 
 
 def test_from_many_threads() -> None:
-    failed: list[BaseException] = []
     data = bytearray(1000)
     with jsrt.JSEngine(CODE, workers=3, profile="bare") as engine:
 
-        def work() -> None:
-            try:
-                for _ in range(100):
-                    assert engine.call("length", [data]) == 1000
-                    assert engine.call("fill", [bytearray(MEGABYTE), 3]) == "Uint8Array"
-            except BaseException as error:
-                failed.append(error)
+        def work(_: int) -> None:
+            for _ in range(100):
+                assert engine.call("length", [data]) == 1000
+                assert engine.call("fill", [bytearray(MEGABYTE), 3]) == "Uint8Array"
 
-        threads = [threading.Thread(target=work) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(60)
-    assert not failed
+        in_threads(4, work)
     gc.collect()
     with jsrt.Context(profile="bare") as context:
         eventually(context, lambda: lent() == 0)

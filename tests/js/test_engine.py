@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 
 import pytest
+from threadtools import in_threads
 
 import jsrt
 
@@ -26,11 +26,6 @@ async function later(x) { await null; return [x] }
 def engine() -> Iterator[jsrt.JSEngine]:
     with jsrt.JSEngine(CODE, workers=2, profile="bare") as made:
         yield made
-
-
-def in_threads(count: int, work: Callable[[int], object]) -> list[object]:
-    with ThreadPoolExecutor(count) as threads:
-        return list(threads.map(work, range(count), timeout=100))
 
 
 def test_calls(engine: jsrt.JSEngine) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import gc
 import sys
-import threading
 from collections.abc import Iterator
 
 import pytest
+from threadtools import in_threads
 
 import jsrt
 from jsrt import _jsrt
@@ -114,23 +114,14 @@ def test_twice_in_one_call_and_as_a_callbacks_result(ctx: jsrt.Context) -> None:
 
 
 def test_from_many_threads() -> None:
-    failed: list[BaseException] = []
     text = "x" * LONG
     references = sys.getrefcount(text)
     with jsrt.JSEngine(CODE, workers=3, profile="bare") as engine:
 
-        def work() -> None:
-            try:
-                for n in range(60):
-                    assert engine.call("length", [text]) == LONG
-                    assert engine.call("length", [f"{n}" + text]) == LONG + len(f"{n}")
-            except BaseException as error:
-                failed.append(error)
+        def work(_: int) -> None:
+            for n in range(60):
+                assert engine.call("length", [text]) == LONG
+                assert engine.call("length", [f"{n}" + text]) == LONG + len(f"{n}")
 
-        threads = [threading.Thread(target=work) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(60)
-    assert not failed
+        in_threads(4, work)
     assert sys.getrefcount(text) == references
