@@ -4,28 +4,14 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-import textwrap
 
 import pytest
+from programs import output_of
 
 pytestmark = [
     pytest.mark.timeout(60),
     pytest.mark.skipif(bool(os.environ.get("CASGI_ASAN")), reason="has another malloc"),
 ]
-
-
-def run(program: str, **environment: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)],
-        check=True,
-        capture_output=True,
-        text=True,
-        timeout=30,
-        env=os.environ | environment,
-    )
-    return done.stdout.strip()
 
 
 def test_pages_are_not_faulted_in_again() -> None:
@@ -47,7 +33,7 @@ def test_pages_are_not_faulted_in_again() -> None:
         faults()
         print(before, faults())
     """
-    before, after = map(int, run(program).split())
+    before, after = map(int, output_of(program).split())
     assert before > 20_000  # 8 MiB, 20 times
     assert after < before / 10
 
@@ -57,6 +43,6 @@ def test_pages_are_not_faulted_in_again() -> None:
 )
 def test_settings_of_the_environment_stay(name: str) -> None:
     program = "from asgiserver import _core; print(_core.keep_freed_memory())"
-    assert run(program, **{name: "262144"}) == "False"
-    assert run(program, GLIBC_TUNABLES="glibc.malloc.trim_threshold=262144") == "False"
-    assert run(program, GLIBC_TUNABLES="glibc.rtld.nns=4") == "True"
+    assert output_of(program, **{name: "262144"}) == "False"
+    assert output_of(program, GLIBC_TUNABLES="glibc.malloc.trim_threshold=262144") == "False"
+    assert output_of(program, GLIBC_TUNABLES="glibc.rtld.nns=4") == "True"

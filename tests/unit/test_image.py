@@ -5,12 +5,10 @@ import ctypes
 import mmap
 import re
 import sqlite3
-import subprocess
-import sys
-import textwrap
 from pathlib import Path
 
 import pytest
+from programs import output_of
 
 from asgiserver import _core
 
@@ -47,14 +45,7 @@ def test_most_of_a_started_process_is_let_go_and_still_works() -> None:
         ssl.create_default_context()
         asyncio.run(asyncio.sleep(0))
     """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)],
-        check=True,
-        capture_output=True,
-        text=True,
-        timeout=30,
-    )
-    before, after, released = map(int, done.stdout.split())
+    before, after, released = map(int, output_of(program).split())
     assert released > before / 2
     assert after < before / 2
 
