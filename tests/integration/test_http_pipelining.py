@@ -149,50 +149,40 @@ def test_an_answer_does_not_wait_for_a_body_still_to_come() -> None:
         assert peer.response().body == b"0123456789"
 
 
-def test_slow_applications_hold_nothing_for_long(tmp_path: Path) -> None:
-    """Each blocks the loop for longer than an answer may be held: others have left by then."""
+def arrivals(tmp_path: Path, count: int, body: bytes, seconds: float = 0) -> list[int]:
+    """Bytes of answers that the client had when the application began each of `count` pipelined
+    requests, which it answers with the body, after blocking the loop for so long."""
     before: list[int] = []
     peers: list[socket.socket] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         before.append(sum(map(arrived, peers)))
-        time.sleep(0.007)
-        await reply(send, b"x")
+        time.sleep(seconds)
+        await reply(send, body)
 
     with (
         serve(app, family=socket.AF_UNIX, path=str(tmp_path / "s")) as server,
         server.connect() as peer,
     ):
         peers.append(peer.sock)
-        peer.send(get() * 8)
-        server.until(lambda: len(before) == 8)
+        peer.send(get() * count)
+        server.until(lambda: len(before) == count)
         peers.clear()
-        for _ in range(8):
-            assert peer.response().body == b"x"
+        for _ in range(count):
+            assert peer.response().body == body
+    return before
+
+
+def test_slow_applications_hold_nothing_for_long(tmp_path: Path) -> None:
+    """Each blocks the loop for longer than an answer may be held: others have left by then."""
+    before = arrivals(tmp_path, 8, b"x", seconds=0.007)
     assert before[3] > 0
     assert before[7] > before[3]
 
 
 def test_large_answers_are_not_gathered(tmp_path: Path) -> None:
     """What is held is bounded: the buffer's high-water mark, and one answer."""
-    before: list[int] = []
-    peers: list[socket.socket] = []
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        before.append(sum(map(arrived, peers)))
-        await reply(send, b"x" * 8192)
-
-    with (
-        serve(app, family=socket.AF_UNIX, path=str(tmp_path / "s")) as server,
-        server.connect() as peer,
-    ):
-        peers.append(peer.sock)
-        peer.send(get() * 20)
-        server.until(lambda: len(before) == 20)
-        peers.clear()
-        for _ in range(20):
-            assert len(peer.response().body) == 8192
-    assert before[10] > 0
+    assert arrivals(tmp_path, 20, b"x" * 8192)[10] > 0
 
 
 @pytest.mark.parametrize("path", ["/at-once", "/turns"])
