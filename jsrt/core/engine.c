@@ -30,6 +30,7 @@ static pthread_t first_thread;
 static int first_thread_known;
 
 static jsrt_bell_t left = JSRT_BELL_INIT; /* rung when a thread leaves an engine */
+static int locking_wanted;                /* threads that wait for V8's locking; under the GIL */
 static pthread_mutex_t boot_mutex = PTHREAD_MUTEX_INITIALIZER;
 
 /* ---- The loop's turn --------------------------------------------------------------------------- */
@@ -52,8 +53,8 @@ jsrt_engine_turn(EngineObject *engine, int wait)
     int alive = jsv8_turn(engine->isolate, wait);
     turning = outer;
     jsrt_watch_regain(&engine->watch);
-    if (atomic_load(&jsrt_locking_wanted) && !jsv8_locking_is_on()) {
-        jsv8_lock_current(engine->isolate);
+    if (locking_wanted > 0 && jsv8_locking_on()) {
+        jsrt_bell_ring(&left); /* whoever waits need not wait for the end of the call */
     }
     return alive;
 }
@@ -78,7 +79,8 @@ jsrt_engine_busy_elsewhere(jsrt_state_t *state)
 }
 
 /* From now on V8 is used by several threads. One that is inside at the moment (the GIL put down
- * in a long call) takes its Locker itself: it is asked, and waited for. */
+ * in a long call) is waited for: V8 takes no Locker in the middle of JavaScript. Returns 0, or -1
+ * with an exception. */
 static int
 turn_locking_on(jsrt_state_t *state)
 {
@@ -86,20 +88,25 @@ turn_locking_on(jsrt_state_t *state)
     while (!jsv8_locking_is_on() && (busy = jsrt_engine_busy_elsewhere(state)) != NULL) {
         Py_INCREF(busy);
         busy->waiting++;
-        atomic_fetch_add(&jsrt_locking_wanted, 1);
-        jsrt_watch_ask_for_locking(&busy->watch);
+        locking_wanted++;
         int code = jsrt_bell_wait(&left);
-        atomic_fetch_sub(&jsrt_locking_wanted, 1);
+        locking_wanted--;
         busy->waiting--;
         Py_DECREF(busy);
         if (code < 0) {
             return -1;
         }
     }
-    if (!jsv8_locking_is_on()) {
-        jsv8_lock_current(NULL);
-    }
+    jsv8_locking_on(); /* off: it is this thread itself that is inside */
     return 0;
+}
+
+/* Python that JavaScript calls may wait for a thread that wants V8, which would wait for the end of
+ * the call: so locking goes on before there is anything to call. */
+int
+jsrt_engine_expect_callbacks(jsrt_state_t *state)
+{
+    return jsv8_locking_is_on() ? 0 : turn_locking_on(state);
 }
 
 /* ---- Callbacks from V8 -------------------------------------------------------------------------- */

@@ -110,6 +110,9 @@ void jsrt_engine_discard(EngineObject *engine);
 void jsrt_engine_close(EngineObject *engine);
 /* The same once no other thread is inside. Returns 0, or -1 with an exception. */
 int jsrt_engine_close_when_free(EngineObject *engine);
+/* Before JavaScript gets something of Python's that it can call. Returns 0, or -1 with an exception.
+ * May run Python. */
+int jsrt_engine_expect_callbacks(jsrt_state_t *state);
 /* An engine that another thread is inside of, borrowed, or NULL. */
 EngineObject *jsrt_engine_busy_elsewhere(jsrt_state_t *state);
 /* Around what V8 calls back: takes the GIL where this thread has put it down. */

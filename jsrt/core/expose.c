@@ -483,19 +483,6 @@ call_iterator(EngineObject *engine, jsv8_frame_t *frame, PyObject *iterator)
     return code;
 }
 
-/* Python may let other threads run, which may want V8: a Locker it has, then, cannot be waited
- * for by this thread's own doing. */
-static void
-lock_early(jsv8_isolate_t *isolate)
-{
-    if (!jsv8_locking_is_on()) {
-        PyThreadState *first = PyInterpreterState_ThreadHead(PyInterpreterState_Main());
-        if (first != NULL && PyThreadState_Next(first) != NULL) {
-            jsv8_lock_current(isolate);
-        }
-    }
-}
-
 void
 jsrt_expose_on_call(jsv8_isolate_t *isolate, jsv8_frame_t *frame, void *object)
 {
@@ -515,7 +502,6 @@ jsrt_expose_on_call(jsv8_isolate_t *isolate, jsv8_frame_t *frame, void *object)
     Py_INCREF(engine);
     jsrt_inside++;
     PyErr_Fetch(&type, &value, &traceback);
-    lock_early(isolate);
     jsv8_host_kind_t kind = jsv8_frame_kind(frame);
     int code = kind == JSV8_HOST_FUNCTION ? call_function(engine, frame, callee)
                : kind < JSV8_HOST_OBJECT  ? call_iterator(engine, frame, callee)

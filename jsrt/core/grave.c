@@ -61,8 +61,7 @@ may_free(jsrt_state_t *state, const jsrt_grave_t *grave)
     if (grave->pinned || (!jsv8_locking_is_on() && jsrt_engine_busy_elsewhere(state) != NULL)) {
         return 0;
     }
-    jsv8_lock_current(NULL);
-    return 1;
+    return jsv8_locking_on();
 }
 
 void

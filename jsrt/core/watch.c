@@ -25,7 +25,6 @@ enum {
 
 _Atomic int jsrt_watchdog_asleep;
 unsigned long jsrt_main_thread;
-_Atomic int jsrt_locking_wanted;
 _Thread_local int jsrt_inside;
 
 static struct {
@@ -42,24 +41,6 @@ jsrt_now(void)
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
-static void
-on_locking_wanted(jsv8_isolate_t *isolate, void *unused)
-{
-    if (atomic_load(&jsrt_locking_wanted)) {
-        jsv8_lock_current(isolate);
-    }
-}
-
-void
-jsrt_watch_ask_for_locking(jsrt_watch_t *watch)
-{
-    pthread_mutex_lock(&dog.mutex);
-    if (watch->isolate != NULL) {
-        jsv8_interrupt(watch->isolate, on_locking_wanted, NULL);
-    }
-    pthread_mutex_unlock(&dog.mutex);
 }
 
 /* On the thread that runs JavaScript, between two of its steps. */

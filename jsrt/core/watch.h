@@ -14,8 +14,8 @@
  *      not served (V8's own C++ runs, or Python that JavaScript called), and the time is over, the
  *      watchdog stops the call itself, by a means that no later call is hit by (jsv8_force).
  *   2. The GIL is put down without V8's Locker as long as one thread uses V8: Lockers cost more than
- *      a call, and V8 never forgets that there was one. Another thread that wants V8 asks
- *      (engine.c, turn_locking_on), and the thread inside takes its Locker then.
+ *      a call, and V8 never forgets that there was one. Another thread that wants V8 waits, that
+ *      once, for the end of the call (engine.c, turn_locking_on).
  *   3. Records are linked and unlinked under the watchdog's mutex, and unlinked before the
  *      isolate is freed.
  */
@@ -62,10 +62,6 @@ void jsrt_watchdog_wake(void);
 void jsrt_watchdog_stop(void);
 /* How many callbacks from V8 this thread is in: Python that runs meanwhile must free no isolate. */
 extern _Thread_local int jsrt_inside;
-/* More than 0: a thread waits for V8's locking, which the thread inside must turn on. */
-extern _Atomic int jsrt_locking_wanted;
-/* Asks the thread inside to look at that. */
-void jsrt_watch_ask_for_locking(jsrt_watch_t *watch);
 /* Nanoseconds of a clock that only goes forward. */
 uint64_t jsrt_now(void);
 

@@ -210,6 +210,9 @@ jsv8_isolate_new(const jsv8_isolate_config_t *config, jsv8_isolate_t **out, jsv8
     if (config->pinned && config->loop == nullptr) {
         return fail(error, JSV8_UNSUPPORTED, "a pinned isolate needs the loop it is pinned for");
     }
+    if (config->pinned && !jsv8_locking_on()) {
+        return fail(error, JSV8_UNSUPPORTED, "an isolate cannot be pinned inside another's call");
+    }
     v8::StartupData *blob;
     jsv8_status_t status = choose_blob(config, &blob, error);
     if (status != JSV8_OK) {
@@ -244,7 +247,6 @@ jsv8_isolate_new(const jsv8_isolate_config_t *config, jsv8_isolate_t **out, jsv8
     allocate(iso, blob);
     reservation.keep();
     if (config->pinned) {
-        jsv8_lock_current(nullptr);
         new (iso->pin_lock) v8::Locker(iso->v8);
         iso->pinned = true;
         set_stack_limit(iso);

@@ -111,13 +111,11 @@ struct jsv8_isolate : jsv8::RealmParts {
     std::atomic<void *> owner{nullptr}; /* [any] thread pointer of who is inside */
     int depth = 0;                      /* calls of the owner that are open */
     bool pinned = false;
-    bool inside = false;      /* the owner has entered it and its context */
-    bool late_locked = false; /* late_lock holds a Locker */
+    bool inside = false; /* the owner has entered it and its context */
     bool disposing = false;
     bool orphan = false;                 /* freed while resident on another thread */
     void *stack_thread = nullptr;        /* whose stack the stack limit is for */
     jsv8_isolate *inside_next = nullptr; /* scope.hh: entered without a Locker */
-    alignas(v8::Locker) char late_lock[sizeof(v8::Locker)];
     alignas(v8::Locker) char pin_lock[sizeof(v8::Locker)];
     jsv8_isolate *pinned_below = nullptr; /* isolate.cc: pinned earlier on this thread */
 

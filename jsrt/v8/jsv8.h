@@ -11,9 +11,8 @@
  *      ref opens the scopes it needs (Locker when locking is on, Isolate, HandleScope, Context)
  *      and closes them before it returns; nesting on one thread is allowed.
  *   2. Locking is off until jsv8_locking_on(): then a call costs no Locker. It goes on, for the
- *      rest of the process, before a second thread enters any isolate, when an isolate is
- *      pinned, and (jsv8_lock_current) before a thread that is inside an isolate lets other
- *      threads run. V8 checks the lock of every isolate once any Locker was used.
+ *      rest of the process, before a second thread enters any isolate, and when an isolate is
+ *      pinned. V8 checks the lock of every isolate once any Locker was used.
  *   3. Data that a result or an error points to lives in a buffer of the isolate, until the next
  *      call on that isolate.
  *   4. The caller's data is read during the call only; nothing of it is kept but what is lent.
@@ -217,12 +216,10 @@ void jsv8_isolate_free(jsv8_isolate_t *isolate);
 void jsv8_isolate_mute(jsv8_isolate_t *isolate);
 void *jsv8_isolate_user(const jsv8_isolate_t *isolate); /* [any] */
 
-/* See invariant 2. Neither can be undone. */
-void jsv8_locking_on(void);
+/* See invariant 2. Cannot be undone. Returns 1, or 0 where it stays off, as this thread is inside
+ * an isolate: V8 takes no lock in the middle of JavaScript. No other thread may be inside. [any] */
+int jsv8_locking_on(void);
 int jsv8_locking_is_on(void);
-/* Inside a call, on the thread that runs it (from an interrupt or an on_settled callback): takes
- * the isolate's Locker for the rest of the outermost call if it is not held. [home] */
-void jsv8_lock_current(jsv8_isolate_t *isolate);
 
 /* The lowest address this thread's stack may reach in JS: set at entry when the thread changes.
  * 0: V8's own guess. The shim reads the thread's real bounds (pthread_getattr_np), leaves a

@@ -435,40 +435,23 @@ using namespace jsv8;
 
 /* ---- locking ------------------------------------------------------------------------------- */
 
-void
+int
 jsv8_locking_on(void)
 {
-    if (!locking.load() && inside_top == nullptr) {
+    if (!locking.load(std::memory_order_relaxed)) {
+        if (inside_top != nullptr) {
+            return 0;
+        }
         leave_resident();
+        locking.store(true, std::memory_order_release);
     }
-    locking.store(true, std::memory_order_release);
+    return 1;
 }
 
 int
 jsv8_locking_is_on(void)
 {
     return locking.load(std::memory_order_acquire);
-}
-
-void
-jsv8_lock_current(jsv8_isolate_t *iso)
-{
-    (void)iso;
-    if (locking.exchange(true)) {
-        /* Whoever is inside without a Locker got one from the call that turned locking on. */
-        return;
-    }
-    for (jsv8_isolate *each = inside_top; each != nullptr; each = each->inside_next) {
-        if (each->late_locked || v8::Locker::IsLocked(each->v8)) {
-            continue;
-        }
-        new (each->late_lock) v8::Locker(each->v8);
-        each->late_locked = true;
-        set_stack_limit(each);
-        if (each->attention.load() & (kStop | kCondemned)) {
-            each->v8->TerminateExecution(); /* the new Locker has forgotten it */
-        }
-    }
 }
 
 /* ---- termination, interrupts --------------------------------------------------------------- */

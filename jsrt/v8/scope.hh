@@ -5,16 +5,17 @@
  *
  *   Gate           the Locker where locking is on and the thread does not hold it already; who
  *                  owns the isolate; the stack limit of this thread
- *   Presence       Isolate::Enter, Context::Enter and their ends, or the lack of them (invariant 4)
+ *   Presence       Isolate::Enter, Context::Enter and their ends, or the lack of them (invariant 3)
  *   HandleScope
  *
  * Invariants
  *   1. owner is the caller's thread pointer exactly while that thread is inside: so reading
  *      "owner == me" without a lock can only be true where it is really so.
  *   2. While locking is off only one thread uses V8 at all; the isolates it is inside of then
- *      form the list inside_top, which jsv8_lock_current locks late, all of them.
- *   3. A late Locker is let go after the isolate has been left.
- *   4. Entering an isolate afresh costs V8 as much as a small call. So while locking is off, the
+ *      form the list inside_top. Locking goes on only where that is empty: a Locker that is made
+ *      in the middle of JavaScript clears V8's state of the thread (the context, the chain of
+ *      handlers), as V8 takes the thread for a new one.
+ *   3. Entering an isolate afresh costs V8 as much as a small call. So while locking is off, the
  *      isolate that was used last stays entered ("resident") on its thread until that thread
  *      enters another or locking goes on. Only the resident's own thread may leave it: an isolate
  *      freed by another thread while resident is disposed by its own thread's next entry.
@@ -86,11 +87,6 @@ class Gate
             return;
         }
         inside_top = iso_->inside_next;
-        if (__builtin_expect(iso_->late_locked, 0)) {
-            iso_->late_locked = false;
-            iso_->stack_thread = nullptr;
-            reinterpret_cast<v8::Locker *>(iso_->late_lock)->~Locker();
-        }
     }
 
     Gate(const Gate &) = delete;
@@ -138,8 +134,6 @@ class Presence
         if (entered_) {
             leave(iso_);
             iso_->inside = was_inside_;
-        } else if (__builtin_expect(iso_->late_locked, 0) && iso_->depth == 1) {
-            leave_resident();
         }
     }
 

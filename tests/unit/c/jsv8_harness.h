@@ -72,7 +72,7 @@ double now_ms(void);
 
 /* ---- processes of their own (test_jsv8_isolates.c): their exit codes, run by test_jsv8.c ---- */
 /* The very first use of locking in a process, from inside a running call. */
-int lock_current_process(void);
+int lock_inside_process(void);
 /* An isolate used without locking on one thread, then by another, then by the first again (used),
  * and one that another thread frees. */
 int orphan_process(int used);

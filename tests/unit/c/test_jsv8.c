@@ -36,7 +36,7 @@ static int
 exit_process(const char *kind)
 {
     if (strcmp(kind, "lock") == 0) {
-        return lock_current_process();
+        return lock_inside_process();
     }
     if (strcmp(kind, "orphan") == 0 || strcmp(kind, "shared") == 0) {
         return orphan_process(kind[0] == 's');

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: MIT
+"""V8's locking goes on in a process that did without, at a moment when it harms nobody.
+
+Each program is a process of its own: locking is never turned off again.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+pytestmark = pytest.mark.timeout(90)
+
+HEAD = """
+import gc, threading, time
+import jsrt
+
+def idle_thread():
+    threading.Thread(target=threading.Event().wait, daemon=True).start()
+
+def in_thread(work):
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    return thread
+
+def use_another():
+    with jsrt.Context(profile="bare") as other:
+        assert other.eval("[1, 2].map(n => n + 1)") == [2, 3]
+
+ctx = jsrt.Context(profile="bare")
+"""
+
+
+def run(program: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-c", HEAD + textwrap.dedent(program)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+#: What JavaScript does once Python is back, and what the caller sees.
+AFTERWARDS = {
+    "throws": ("f(); throw new RangeError('late')", "JSError late"),
+    "throws-from-deep": (
+        "f(); const down = n => n ? down(n - 1) : null.x; return down(50)",
+        "JSError Cannot read properties of null (reading 'x')",
+    ),
+    "catches": ("f(); try { null.x } catch (e) { return e.name }", "TypeError"),
+    "returns-bytes": ("return f().length", "10"),
+    "makes-everything": (
+        "f(); return [new Map([[1, new Date(0)]]), /x/.test('x'), 2n ** 70n, new Uint8Array(3)]"
+        ".length",
+        "4",
+    ),
+    "calls-again": ("let n = 0; for (let i = 0; i < 1000; i++) n += f().length; return n", "10000"),
+    "overflows": ("f(); const deep = () => deep() + 1; return deep()", "Maximum call stack"),
+    "waits": ("return Promise.resolve(f()).then(() => { throw new Error('late') })", "late"),
+    "times-out": ("f(); for (;;) {}", "Timeout"),
+}
+
+#: What Python does meanwhile.
+MEANWHILE = {
+    "nothing": "pass",
+    "another-context": "use_another()",
+    "another-thread": "in_thread(use_another).join(30)",
+    "garbage": "in_thread(gc.collect).join(30)",
+    "a-thread-left-behind": "in_thread(use_another)",
+}
+
+
+@pytest.mark.parametrize("beside", ["", "idle_thread()"], ids=["alone", "beside-a-thread"])
+@pytest.mark.parametrize("meanwhile", MEANWHILE)
+def test_python_in_between(meanwhile: str, beside: str) -> None:
+    for name, (code, expected) in AFTERWARDS.items():
+        seen = run(f"""
+            def f():
+                {MEANWHILE[meanwhile]}
+                return bytearray(10)
+
+            {beside}
+            ctx = jsrt.Context(profile="bare", timeout={0.5 if name == "times-out" else 20})
+            ctx.expose("f", f)
+            ctx.compile({"function main() { " + code + " }"!r})
+            try:
+                print(ctx.call("main", []))
+            except jsrt.JSError as error:
+                print(type(error).__name__, error.message)
+            print(ctx.eval("1 + 1"))
+        """)
+        assert expected in seen, (name, seen)
+        assert seen.endswith("2\n"), name
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        "ctx.expose('f', f)",
+        "ctx.globals['f'] = f",
+        "ctx.eval('f => { globalThis.f = f }')(f)",
+        "ctx.eval('o => { globalThis.f = o.f }')({'f': f})",
+        "ctx.eval('o => { globalThis.f = () => o.bytes }')(jsrt.proxy(Holder()))",
+        "ctx.eval('o => { globalThis.f = () => o.next().value }')(iterator())",
+    ],
+)
+def test_python_comes_in_late(way: str) -> None:
+    """The context has been used, and is entered still, when JavaScript gets its first callable."""
+    seen = run(f"""
+        def f():
+            in_thread(use_another).join(30)
+            return bytearray(10)
+
+        class Holder:
+            @property
+            def bytes(self):
+                return f()
+
+        def iterator():
+            while True:
+                yield f()
+
+        ctx.compile("function main() {{ if (f().length === 10) throw new Error('late') }}")
+        assert ctx.eval("1 + 1") == 2
+        {way}
+        for _ in range(3):
+            try:
+                ctx.call("main", [])
+            except jsrt.JSError as error:
+                print(error.message)
+    """)
+    assert seen.splitlines() == ["late"] * 3
+
+
+def test_a_second_thread_waits_for_a_long_call() -> None:
+    seen = run("""
+        times = {}
+        started = threading.Event()
+
+        def other():
+            started.wait()
+            time.sleep(0.1)
+            use_another()
+            times["other"] = time.monotonic()
+
+        thread = in_thread(other)
+        ctx.compile("function main() { const end = Date.now() + 600;"
+                    "while (Date.now() < end); throw new Error('late') }")
+        started.set()
+        try:
+            ctx.call("main", [])
+        except jsrt.JSError as error:
+            print(error.message)
+        thread.join(30)
+        print(sorted(times))
+    """)
+    assert seen.splitlines() == ["late", "['other']"]
+
+
+def test_a_second_thread_does_not_wait_for_a_timer() -> None:
+    """The call ends only when the other thread has been through: they share a buffer."""
+    seen = run("""
+        ctx = jsrt.Context(profile="web", timeout=40)
+        through = bytearray(1)
+
+        def other():
+            started.wait()
+            use_another()
+            through[0] = 1
+
+        started = threading.Event()
+        thread = in_thread(other)
+        ctx.compile("const main = through => new Promise((_, fail) => setInterval(() =>"
+                    "through[0] && fail(new Error('late')), 10))")
+        ctx.eval("setTimeout(() => {}, 0)")
+        started.set()
+        try:
+            ctx.call("main", [through])
+        except jsrt.JSError as error:
+            print(error.message)
+    """)
+    assert seen.splitlines() == ["late"]
+
+
+def test_a_signal_handler_uses_javascript_in_the_middle_of_a_loop() -> None:
+    """It cannot wait for the end of the call: it is in it. Locking stays off until later."""
+    seen = run("""
+        import signal
+
+        def handler(number, frame):
+            with jsrt.Context(profile="bare") as other:
+                other.expose("f", lambda: bytearray(7))
+                print(other.eval("f().length"))
+
+        signal.signal(signal.SIGALRM, handler)
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        try:
+            ctx.eval("const end = Date.now() + 600; while (Date.now() < end);"
+                     "throw new Error('late')")
+        except jsrt.JSError as error:
+            print(error.message)
+        in_thread(use_another).join(30)
+        print(ctx.eval("1 + 1"))
+    """)
+    assert seen.splitlines() == ["7", "late", "2"]
