@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Builds the two extensions: asgiserver._core (C) and jsrt._jsrt (C over a C++ shim for V8).
+"""Builds asgiserver._core and jsrt._jsrt (C), and jsrt._v8 (a C++ shim for V8).
+
+jsrt._v8 is no module of Python's: jsrt._jsrt loads it when JavaScript is first used.
 
 Where things come from, first match wins:
 
@@ -167,7 +169,7 @@ def kept(paths: list[str]) -> list[str]:
 LINK = [f"-fsanitize={SANITIZE},undefined"] if SANITIZE else []
 
 
-def asgiserver_extension() -> Extension:
+def asgiserver_extensions() -> list[Extension]:
     llhttp_flags, llhttp_sources = llhttp()
     flags = merged(
         {"include_dirs": ["asgiserver/core"]},
@@ -178,7 +180,7 @@ def asgiserver_extension() -> Extension:
         llhttp_flags,
     )
     sources = kept(glob.glob("asgiserver/core/**/*.c", recursive=True))
-    return Extension(
+    core = Extension(
         "asgiserver._core",
         sources=sources + llhttp_sources,
         depends=glob.glob("asgiserver/core/**/*.h", recursive=True),
@@ -187,14 +189,12 @@ def asgiserver_extension() -> Extension:
         extra_link_args=[*LINK, "-Wl,--exclude-libs,ALL", "-Wl,--as-needed"],
         **flags,
     )
+    return [core]
 
 
-def jsrt_extension() -> Extension:
+def jsrt_extensions() -> list[Extension]:
     include, folder, library = libnode()
-    flags = merged(
-        {"include_dirs": ["jsrt/core", "jsrt/v8", str(include)]},
-        pkg_config("libuv", "libuv1-dev"),
-    )
+    libuv = pkg_config("libuv", "libuv1-dev")
     link = [*LINK, f"-l:{library}", f"-L{folder}", "-Wl,--as-needed"]
     if folder.is_relative_to(ROOT):
         # Found beside the extension, wherever the checkout is moved to.
@@ -210,16 +210,25 @@ def jsrt_extension() -> Extension:
     if (share / "nodejs").is_dir() and share.is_relative_to(ROOT):
         where = "jsrt" if not TAG else f"build/tag-{TAG}/lib/jsrt"
         macros.append(("JSRT_SHARE_DIR", f'"{os.path.relpath(share, ROOT / where)}"'))
-    return Extension(
+    core = Extension(
         "jsrt._jsrt",
-        sources=kept(glob.glob("jsrt/core/*.c") + glob.glob("jsrt/v8/*.cc")),
-        depends=glob.glob("jsrt/core/*.h") + glob.glob("jsrt/v8/*.h*"),
+        sources=kept(glob.glob("jsrt/core/*.c")),
+        depends=[*glob.glob("jsrt/core/*.h"), "jsrt/v8/jsv8.h"],
         define_macros=macros,
+        extra_compile_args=common_flags(),
+        extra_link_args=[*LINK, "-Wl,--as-needed"],
+        **merged({"include_dirs": ["jsrt/core", "jsrt/v8"]}, libuv),
+    )
+    shim = Extension(
+        "jsrt._v8",
+        sources=kept(glob.glob("jsrt/v8/*.cc")),
+        depends=glob.glob("jsrt/v8/*.h*"),
         extra_compile_args=common_flags(),
         extra_link_args=link,
         language="c++",
-        **flags,
+        **merged({"include_dirs": ["jsrt/v8", str(include)]}, libuv),
     )
+    return [core, shim]
 
 
 class BuildExt(build_ext):
@@ -290,8 +299,10 @@ class BuildExt(build_ext):
                     shutil.copyfile(source, copy)
 
 
-BUILDERS = {"asgiserver": asgiserver_extension, "jsrt": jsrt_extension}
+BUILDERS = {"asgiserver": asgiserver_extensions, "jsrt": jsrt_extensions}
 setup(
-    ext_modules=[build() for name, build in BUILDERS.items() if ONLY in ("", name)],
+    ext_modules=[
+        each for name, build in BUILDERS.items() if ONLY in ("", name) for each in build()
+    ],
     cmdclass={"build_ext": BuildExt},
 )

@@ -20,16 +20,22 @@ if TYPE_CHECKING:
 logger = logging.getLogger("asgiserver.error")
 
 
-def find_jsrt(config: Config) -> Any:
+def find_jsrt(config: Config, load: bool = False) -> Any:
     """The module jsrt, or None where JavaScript is switched off or not available.
 
+    Args:
+        load: load V8's library too, which comes with the first use otherwise. Starts nothing.
+
     Raises:
-        StartupError: it cannot be imported, and --js asks for it.
+        StartupError: it cannot be imported or loaded, and --js asks for it.
     """
     if config.no_js:
         return None
     try:
         import jsrt
+
+        if load:
+            jsrt._jsrt._load()
     except (ImportError, OSError) as error:
         if config.js:
             raise StartupError(
@@ -38,6 +44,15 @@ def find_jsrt(config: Config) -> Any:
         logger.debug("JavaScript is not available: %s", error)
         return None
     return jsrt
+
+
+def preload(config: Config) -> None:
+    """In the supervisor: what it has loaded before it forks its workers share.
+
+    Raises:
+        StartupError: as `find_jsrt`.
+    """
+    find_jsrt(config, load=True)
 
 
 def make_context(config: Config) -> Any:

@@ -7,7 +7,7 @@
     >>> ctx.call("add", [1, 2])
     3
 
-Importing loads libnode and starts nothing: V8 boots with the first use of a `Context`, so a
+Importing starts nothing: libnode is loaded, and V8 boots, with the first use of a `Context`, so a
 process may import jsrt and fork.
 """
 
@@ -19,10 +19,8 @@ from ._jsrt import (
     JSObject,
     JSPromise,
     dump_stacks_on,
-    node_version,
     proxy,
     statistics,
-    v8_version,
 )
 from .errors import (
     ContextClosed,
@@ -36,6 +34,7 @@ from .errors import (
 )
 
 if TYPE_CHECKING:
+    from ._jsrt import node_version, v8_version
     from .engine import JSEngine
     from .snapshots import Snapshot, snapshot
     from .tenants import Tenants
@@ -72,7 +71,9 @@ _HOME = {
     "JSEngine": "engine",
     "Snapshot": "snapshots",
     "Tenants": "tenants",
+    "node_version": "_jsrt",
     "snapshot": "snapshots",
+    "v8_version": "_jsrt",
 }
 """What is imported when it is first used: a server that starts needs none of it."""
 

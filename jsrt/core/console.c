@@ -81,7 +81,7 @@ jsrt_console_caller(PyObject *module, PyObject *unused)
     char text[TEXT_SIZE];
     size_t size = 0;
     if (jsrt_calling != NULL && jsrt_calling->engine->isolate != NULL) {
-        size = jsv8_stack(jsrt_calling->engine->isolate, text, sizeof(text) - 1);
+        size = jsrt_v8.stack(jsrt_calling->engine->isolate, text, sizeof(text) - 1);
     }
     text[size] = '\0';
     const char *at = text;

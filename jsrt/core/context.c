@@ -133,7 +133,7 @@ jsrt_context_result(ContextObject *context, EngineObject *engine, jsv8_status_t 
     } else if (status == JSV8_PENDING && engine->watch.raised == NULL) {
         if (loop != NULL) {
             value = jsrt_promise_future(engine, (PyObject *)context, loop, result->u.ref);
-            jsv8_ref_free(result->u.ref);
+            jsrt_v8.ref_free(result->u.ref);
         } else {
             value = jsrt_promise_wait(engine, result->u.ref);
         }
@@ -142,7 +142,7 @@ jsrt_context_result(ContextObject *context, EngineObject *engine, jsv8_status_t 
         }
     } else {
         if (status == JSV8_PENDING || (status == JSV8_OK && result->tag == JSV8_REF)) {
-            jsv8_ref_free(result->u.ref);
+            jsrt_v8.ref_free(result->u.ref);
         }
         jsrt_engine_raise(engine, status, error);
         value = NULL;
@@ -215,8 +215,8 @@ jsrt_context_call(ContextObject *context, PyObject *name, jsrt_args_t *args, jsv
     jsv8_error_t error = {0};
     uint64_t began = 0;
     jsrt_gauge_t *gauge = jsrt_context_measure(context, engine, name, &began);
-    jsv8_status_t status = jsv8_call_named(engine->isolate, text, (size_t)length, args->count,
-                                           args->values, want, &result, &error);
+    jsv8_status_t status = jsrt_v8.call_named(engine->isolate, text, (size_t)length, args->count,
+                                              args->values, want, &result, &error);
     uint64_t took = gauge != NULL ? jsrt_now() - began : 0;
     jsrt_watch_regain(&engine->watch);
     if (gauge != NULL) {
@@ -365,7 +365,7 @@ run(ContextObject *context, PyObject *code, PyObject *filename, jsv8_scope_t sco
         if (engine != NULL) {
             jsrt_context_put_gil_down(context, engine);
             jsv8_status_t status =
-                jsv8_run(engine->isolate, &source, name, scope, want, &result, &error);
+                jsrt_v8.run(engine->isolate, &source, name, scope, want, &result, &error);
             jsrt_watch_regain(&engine->watch);
             out = jsrt_context_finish(context, engine, status, &result, &error, loop);
         }

@@ -49,7 +49,7 @@ static void
 on_interrupt(jsv8_isolate_t *isolate, void *unused)
 {
     char text[TEXT_SIZE];
-    size_t size = jsv8_stack(isolate, text, sizeof(text)), written = 0;
+    size_t size = jsrt_v8.stack(isolate, text, sizeof(text)), written = 0;
 
     while (written < size) {
         ssize_t n = write(atomic_load(&target), text + written, size - written);
@@ -63,5 +63,5 @@ on_interrupt(jsv8_isolate_t *isolate, void *unused)
 void
 jsrt_dump_ask(jsv8_isolate_t *isolate)
 {
-    jsv8_interrupt(isolate, on_interrupt, NULL);
+    jsrt_v8.interrupt(isolate, on_interrupt, NULL);
 }

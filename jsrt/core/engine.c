@@ -35,7 +35,7 @@ static pthread_mutex_t boot_mutex = PTHREAD_MUTEX_INITIALIZER;
 
 /* ---- The loop's turn --------------------------------------------------------------------------- */
 
-/* Around the wait of jsv8_turn(1): other threads may have the GIL meanwhile. */
+/* Around the wait of jsrt_v8.turn(1): other threads may have the GIL meanwhile. */
 void
 jsrt_engine_before_blocking(void)
 {
@@ -50,10 +50,10 @@ jsrt_engine_turn(EngineObject *engine, int wait)
 {
     EngineObject *outer = turning;
     turning = engine;
-    int alive = jsv8_turn(engine->isolate, wait);
+    int alive = jsrt_v8.turn(engine->isolate, wait);
     turning = outer;
     jsrt_watch_regain(&engine->watch);
-    if (locking_wanted > 0 && jsv8_locking_on()) {
+    if (locking_wanted > 0 && jsrt_v8.locking_on()) {
         jsrt_bell_ring(&left); /* whoever waits need not wait for the end of the call */
     }
     return alive;
@@ -85,7 +85,7 @@ static int
 turn_locking_on(jsrt_state_t *state)
 {
     EngineObject *busy;
-    while (!jsv8_locking_is_on() && (busy = jsrt_engine_busy_elsewhere(state)) != NULL) {
+    while (!jsrt_v8.locking_is_on() && (busy = jsrt_engine_busy_elsewhere(state)) != NULL) {
         Py_INCREF(busy);
         busy->waiting++;
         locking_wanted++;
@@ -97,7 +97,7 @@ turn_locking_on(jsrt_state_t *state)
             return -1;
         }
     }
-    jsv8_locking_on(); /* off: it is this thread itself that is inside */
+    jsrt_v8.locking_on(); /* off: it is this thread itself that is inside */
     return 0;
 }
 
@@ -106,7 +106,10 @@ turn_locking_on(jsrt_state_t *state)
 int
 jsrt_engine_expect_callbacks(jsrt_state_t *state)
 {
-    return jsv8_locking_is_on() ? 0 : turn_locking_on(state);
+    if (jsrt_v8_need() < 0) {
+        return -1;
+    }
+    return jsrt_v8.locking_is_on() ? 0 : turn_locking_on(state);
 }
 
 /* ---- Callbacks from V8 -------------------------------------------------------------------------- */
@@ -182,7 +185,7 @@ release_dropped(EngineObject *engine)
     }
     PyErr_Fetch(&type, &value, &traceback);
     /* A finalizer may free the engine's isolate. */
-    while (engine->isolate != NULL && (object = jsv8_dropped(engine->isolate)) != NULL) {
+    while (engine->isolate != NULL && (object = jsrt_v8.dropped(engine->isolate)) != NULL) {
         Py_DECREF(object);
     }
     PyErr_Restore(type, value, traceback);
@@ -225,14 +228,14 @@ make_isolate(EngineObject *engine, jsv8_error_t *error)
         .on_dropped = on_dropped,
         .release = release,
     };
-    if (!jsv8_locking_is_on() || engine->pinned) {
-        return jsv8_isolate_new(&config, &engine->isolate, error);
+    if (!jsrt_v8.locking_is_on() || engine->pinned) {
+        return jsrt_v8.isolate_new(&config, &engine->isolate, error);
     }
     jsv8_status_t status;
     engine->state->booting++;
     Py_BEGIN_ALLOW_THREADS
     pthread_mutex_lock(&boot_mutex);
-    status = jsv8_isolate_new(&config, &engine->isolate, error);
+    status = jsrt_v8.isolate_new(&config, &engine->isolate, error);
     pthread_mutex_unlock(&boot_mutex);
     Py_END_ALLOW_THREADS
     engine->state->booting--;
@@ -361,7 +364,7 @@ jsrt_engine_discard(EngineObject *engine)
     if (jsrt_unusable) {
         return; /* V8 is not to be touched: memory of a process that ends, or of its parent */
     }
-    jsv8_isolate_mute(grave.isolate);
+    jsrt_v8.isolate_mute(grave.isolate);
     jsrt_grave_bury(state, &grave);
 }
 
@@ -382,7 +385,7 @@ refuse(EngineObject *engine)
         PyErr_SetString(engine->state->ContextClosed, "the context is closed");
         return -1;
     }
-    if (jsv8_process_forked() || (jsrt_unusable && !engine->state->exiting)) {
+    if (jsrt_forked || (jsrt_unusable && !engine->state->exiting)) {
         PyErr_SetString(PyExc_RuntimeError,
                         "V8 was started before this process was forked, and its threads do not "
                         "survive a fork: use JavaScript in the child only, or fork before it is "
@@ -527,7 +530,7 @@ leave_nested(EngineObject *engine)
     /* A signal's exception has been raised, here: Python decides what becomes of it. The time of
      * the outermost call, though, is over for good. */
     if (watch->stopped && !watch->timed_out && watch->raised == NULL && !engine->condemned) {
-        jsv8_terminate_cancel(engine->isolate);
+        jsrt_v8.terminate_cancel(engine->isolate);
         jsrt_watch_regain(watch);
         watch->stopped = 0;
     }
@@ -543,7 +546,7 @@ jsrt_engine_leave_slowly(EngineObject *engine)
     }
     if (watch->stopped) {
         if (engine->isolate != NULL && !engine->condemned) {
-            jsv8_terminate_cancel(engine->isolate); /* it may have come too late */
+            jsrt_v8.terminate_cancel(engine->isolate); /* it may have come too late */
         }
         jsrt_watch_regain(watch);
         watch->stopped = watch->timed_out = 0;
@@ -604,7 +607,7 @@ jsrt_engine_raise(EngineObject *engine, jsv8_status_t status, const jsv8_error_t
     }
     /* On its way through Python that JavaScript called: it may come back there. */
     jsv8_ref_t *thrown =
-        engine->nested && status == JSV8_EXCEPTION ? jsv8_take_thrown(engine->isolate) : NULL;
+        engine->nested && status == JSV8_EXCEPTION ? jsrt_v8.take_thrown(engine->isolate) : NULL;
     jsrt_error_raise(engine->state, status, error);
     if (thrown != NULL) {
         jsrt_error_carry(engine, thrown);
@@ -619,7 +622,7 @@ jsrt_engine_result(EngineObject *engine, jsv8_status_t status, const jsv8_value_
         return jsrt_engine_to_py(engine, result);
     }
     if (status == JSV8_OK && result->tag == JSV8_REF) {
-        jsv8_ref_free(result->u.ref);
+        jsrt_v8.ref_free(result->u.ref);
     }
     jsrt_engine_raise(engine, status, error);
     return NULL;
@@ -679,7 +682,7 @@ engine_traverse(EngineObject *engine, visitproc visit, void *arg)
     /* Objects that JavaScript may call are the isolate's: so one that leads back to the engine's
      * context keeps nothing alive. */
     if (engine->isolate != NULL && !jsrt_unusable) {
-        return jsv8_visit_hosted(engine->isolate, (int (*)(void *, void *))visit, arg);
+        return jsrt_v8.visit_hosted(engine->isolate, (int (*)(void *, void *))visit, arg);
     }
     return 0;
 }

@@ -103,7 +103,7 @@ stop(EngineObject *engine, jsv8_isolate_t *isolate, PyObject *exception)
     if (jsrt_watch_busy(&engine->watch)) {
         Py_XSETREF(engine->watch.raised, exception);
         engine->watch.stopped = 1;
-        jsv8_terminate(isolate);
+        jsrt_v8.terminate(isolate);
         return 1;
     }
     /* A callback of casgi's loop, in Node's hands: no call is there to raise it. */
@@ -126,7 +126,7 @@ throw_set(EngineObject *engine, jsv8_isolate_t *isolate, jsv8_frame_t *frame)
     }
     exception_t thrown;
     exception_init(&thrown, engine->state, exception, ordinary);
-    jsv8_frame_throw(frame, &thrown.thrown);
+    jsrt_v8.frame_throw(frame, &thrown.thrown);
     jsrt_watch_regain(&engine->watch);
     exception_dispose(&thrown);
 }
@@ -139,7 +139,7 @@ throw_text(jsv8_frame_t *frame, const char *text)
         .message = {.tag = JSV8_LATIN1, .u.text = {text, strlen(text)}},
         .stack = {.tag = JSV8_UNDEFINED},
     };
-    jsv8_frame_throw(frame, &thrown);
+    jsrt_v8.frame_throw(frame, &thrown);
 }
 
 /* ---- Promises for awaitables --------------------------------------------------------------------- */
@@ -163,7 +163,7 @@ reject_set(SettlerObject *settler, jsv8_error_t *error)
     exception_t thrown;
     exception_init(&thrown, state, exception,
                    PyErr_GivenExceptionMatches(exception, PyExc_Exception));
-    jsv8_status_t status = jsv8_settle(settler->resolver, NULL, &thrown.thrown, error);
+    jsv8_status_t status = jsrt_v8.settle(settler->resolver, NULL, &thrown.thrown, error);
     jsrt_watch_regain(&settler->engine->watch);
     exception_dispose(&thrown);
     return status;
@@ -189,7 +189,7 @@ settle(SettlerObject *settler, PyObject *task)
         failure = jsrt_error_fetch();
     }
     PyObject *out = NULL;
-    if (jsv8_ref_isolate(settler->resolver) == NULL || engine->closed || settler->context->closed
+    if (jsrt_v8.ref_isolate(settler->resolver) == NULL || engine->closed || settler->context->closed
         || jsrt_unusable) {
         out = Py_NewRef(Py_None); /* nobody waits any more */
         goto done;
@@ -202,11 +202,11 @@ settle(SettlerObject *settler, PyObject *task)
         goto done;
     }
     jsv8_status_t status = JSV8_OK;
-    if (jsv8_ref_isolate(settler->resolver) != NULL) {
+    if (jsrt_v8.ref_isolate(settler->resolver) != NULL) {
         int ended = settler->iterating && failure != NULL
                     && PyErr_GivenExceptionMatches(failure, PyExc_StopAsyncIteration);
         if (failure == NULL || ended) {
-            status = jsv8_settle(settler->resolver, ended ? NULL : &value, NULL, &error);
+            status = jsrt_v8.settle(settler->resolver, ended ? NULL : &value, NULL, &error);
             jsrt_watch_regain(&engine->watch);
             if (status == JSV8_CONVERSION || status == JSV8_NO_MEMORY) {
                 jsrt_error_raise(state, status, &error);
@@ -258,7 +258,7 @@ settler_dealloc(SettlerObject *settler)
     PyTypeObject *type = Py_TYPE(settler);
     PyObject_GC_UnTrack(settler);
     if (settler->resolver != NULL && !jsrt_unusable) {
-        jsv8_ref_free(settler->resolver);
+        jsrt_v8.ref_free(settler->resolver);
     }
     Py_DECREF(settler->context);
     Py_DECREF(settler->engine);
@@ -331,7 +331,7 @@ return_promise(EngineObject *engine, jsv8_frame_t *frame, PyObject *awaitable, i
     if (task == NULL || PySet_Add(state->tasks, task) < 0) {
         goto done;
     }
-    jsv8_status_t status = jsv8_frame_promise(frame, &settler->resolver, &error);
+    jsv8_status_t status = jsrt_v8.frame_promise(frame, &settler->resolver, &error);
     jsrt_watch_regain(&engine->watch);
     if (status != JSV8_OK) {
         jsrt_error_raise(state, JSV8_NO_MEMORY, &error);
@@ -373,7 +373,7 @@ return_value(EngineObject *engine, jsv8_frame_t *frame, PyObject *result)
     args.share = shares(engine);
     int code = jsrt_to_js(&args, result, &value, -1);
     if (code == 0) {
-        jsv8_status_t status = jsv8_frame_return(frame, &value, &error);
+        jsv8_status_t status = jsrt_v8.frame_return(frame, &value, &error);
         jsrt_watch_regain(&engine->watch);
         if (status != JSV8_OK) {
             jsrt_engine_raise(engine, status, &error);
@@ -388,7 +388,7 @@ static int
 call_function(EngineObject *engine, jsv8_frame_t *frame, PyObject *callable)
 {
     PyObject *held[ARGUMENTS_INLINE + 1], **objects = held;
-    size_t count = jsv8_frame_count(frame), converted = 0;
+    size_t count = jsrt_v8.frame_count(frame), converted = 0;
     PyObject *result = NULL;
     int code = -1;
     if (count > ARGUMENTS_INLINE) {
@@ -401,7 +401,7 @@ call_function(EngineObject *engine, jsv8_frame_t *frame, PyObject *callable)
     while (converted < count) {
         jsv8_value_t value;
         jsv8_error_t error;
-        jsv8_status_t status = jsv8_frame_argument(frame, converted, &value, &error);
+        jsv8_status_t status = jsrt_v8.frame_argument(frame, converted, &value, &error);
         jsrt_watch_regain(&engine->watch);
         objects[converted + 1] = jsrt_engine_result(engine, status, &value, &error);
         if (objects[converted + 1] == NULL) {
@@ -450,10 +450,10 @@ close_iterator(PyObject *iterator, const char *name)
 static int
 call_iterator(EngineObject *engine, jsv8_frame_t *frame, PyObject *iterator)
 {
-    int async = jsv8_frame_kind(frame) == JSV8_HOST_ASYNC_ITERATOR;
+    int async = jsrt_v8.frame_kind(frame) == JSV8_HOST_ASYNC_ITERATOR;
     jsv8_value_t wanted;
     jsv8_error_t error;
-    if (jsv8_frame_argument(frame, 0, &wanted, &error) != JSV8_OK || wanted.tag != JSV8_INT) {
+    if (jsrt_v8.frame_argument(frame, 0, &wanted, &error) != JSV8_OK || wanted.tag != JSV8_INT) {
         PyErr_SetString(PyExc_TypeError, "not a call of an iterator's own");
         return -1;
     }
@@ -468,7 +468,7 @@ call_iterator(EngineObject *engine, jsv8_frame_t *frame, PyObject *iterator)
         && (!PyErr_Occurred()
             || PyErr_ExceptionMatches(async ? PyExc_StopAsyncIteration : PyExc_StopIteration))) {
         PyErr_Clear();
-        return jsv8_frame_return(frame, NULL, &error) == JSV8_OK ? 0 : -1;
+        return jsrt_v8.frame_return(frame, NULL, &error) == JSV8_OK ? 0 : -1;
     }
     if (result == NULL) {
         return -1;
@@ -490,7 +490,7 @@ jsrt_expose_on_call(jsv8_isolate_t *isolate, jsv8_frame_t *frame, void *object)
         return;
     }
     PyGILState_STATE gil = PyGILState_Ensure();
-    EngineObject *engine = jsv8_isolate_user(isolate);
+    EngineObject *engine = jsrt_v8.isolate_user(isolate);
     if (engine == NULL) {
         throw_text(frame, "the context that called this is closed");
         PyGILState_Release(gil);
@@ -502,7 +502,7 @@ jsrt_expose_on_call(jsv8_isolate_t *isolate, jsv8_frame_t *frame, void *object)
     Py_INCREF(engine);
     jsrt_inside++;
     PyErr_Fetch(&type, &value, &traceback);
-    jsv8_host_kind_t kind = jsv8_frame_kind(frame);
+    jsv8_host_kind_t kind = jsrt_v8.frame_kind(frame);
     int code = kind == JSV8_HOST_FUNCTION ? call_function(engine, frame, callee)
                : kind < JSV8_HOST_OBJECT  ? call_iterator(engine, frame, callee)
                                           : jsrt_view_call(engine, frame, callee);
@@ -542,13 +542,13 @@ set_global(EngineObject *engine, PyObject *name, PyObject *value)
     jsrt_args_init(&args, engine->state);
     args.share = shares(engine);
     if (jsrt_args_convert(&args, operands, 2) == 0) {
-        jsv8_status_t status = jsv8_global(engine->isolate, &global, &error);
+        jsv8_status_t status = jsrt_v8.global(engine->isolate, &global, &error);
         jsrt_watch_regain(&engine->watch);
         if (status == JSV8_OK) {
-            status = jsv8_operate(global.u.ref, JSV8_OP_SET, 2, args.values, JSV8_DISCARD, &result,
-                                  &error);
+            status = jsrt_v8.operate(global.u.ref, JSV8_OP_SET, 2, args.values, JSV8_DISCARD,
+                                     &result, &error);
             jsrt_watch_regain(&engine->watch);
-            jsv8_ref_free(global.u.ref);
+            jsrt_v8.ref_free(global.u.ref);
         }
         if (status == JSV8_OK && engine->watch.raised == NULL) {
             code = 0;

@@ -25,7 +25,7 @@ look_up(EngineObject *engine, PyObject *name)
     }
     jsv8_ref_t *ref = NULL;
     jsv8_error_t error = {0};
-    jsv8_status_t status = jsv8_function(engine->isolate, text, (size_t)length, &ref, &error);
+    jsv8_status_t status = jsrt_v8.function(engine->isolate, text, (size_t)length, &ref, &error);
     jsrt_watch_regain(&engine->watch);
     if (status != JSV8_OK) {
         jsrt_engine_raise(engine, status, &error);
@@ -49,7 +49,7 @@ ref_in(HandleObject *function, EngineObject *engine, int *lent)
         if (ref == NULL) {
             return NULL;
         }
-        jsv8_ref_free(function->ref);
+        jsrt_v8.ref_free(function->ref);
         function->ref = ref;
         function->boot = engine->boot;
     }
@@ -113,11 +113,11 @@ call_with(HandleObject *function, PyObject *const *objects, size_t count, PyObje
     jsv8_value_t result;
     jsv8_error_t error;
     jsrt_context_put_gil_down(function->context, engine);
-    jsv8_status_t status = jsv8_call_with(ref, receiver != NULL ? self.values : NULL, construct,
-                                          args.count, args.values, want, &result, &error);
+    jsv8_status_t status = jsrt_v8.call_with(ref, receiver != NULL ? self.values : NULL, construct,
+                                             args.count, args.values, want, &result, &error);
     jsrt_watch_regain(&engine->watch);
     if (lent) {
-        jsv8_ref_free(ref);
+        jsrt_v8.ref_free(ref);
     }
     out = finish(function, engine, status, &result, &error);
 done:
@@ -184,10 +184,10 @@ function_vectorcall(PyObject *self, PyObject *const *objects, size_t flagged, Py
     jsv8_value_t result;
     jsv8_error_t error;
     jsrt_context_put_gil_down(context, engine);
-    jsv8_status_t status = jsv8_call(ref, args.count, args.values, JSV8_SETTLE, &result, &error);
+    jsv8_status_t status = jsrt_v8.call(ref, args.count, args.values, JSV8_SETTLE, &result, &error);
     jsrt_watch_regain(&engine->watch);
     if (lent) {
-        jsv8_ref_free(ref);
+        jsrt_v8.ref_free(ref);
     }
     out = finish(function, engine, status, &result, &error);
 done:
@@ -225,7 +225,7 @@ jsrt_function_new(ContextObject *context, PyObject *name)
     int lent;
     jsv8_ref_t *ref = ref_in(function, engine, &lent);
     if (lent) {
-        jsv8_ref_free(ref);
+        jsrt_v8.ref_free(ref);
     }
     jsrt_context_leave(context, engine);
     if (ref == NULL) {
@@ -255,11 +255,11 @@ function_raw_ns(HandleObject *function, PyObject *count)
     double ns = 0;
     jsv8_ref_t *ref = function->name != NULL ? ref_in(function, engine, &lent) : function->ref;
     if (ref != NULL) {
-        ns = jsv8_raw_call_ns(ref, (size_t)n);
+        ns = jsrt_v8.raw_call_ns(ref, (size_t)n);
         jsrt_watch_regain(&engine->watch);
     }
     if (lent) {
-        jsv8_ref_free(ref);
+        jsrt_v8.ref_free(ref);
     }
     leave(function, engine);
     return ref == NULL ? NULL : PyFloat_FromDouble(ns);

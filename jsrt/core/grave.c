@@ -36,7 +36,7 @@ free_isolate(jsrt_grave_t *grave)
         PyErr_Clear();
     }
     if (loop_lives) {
-        jsv8_isolate_free(grave->isolate);
+        jsrt_v8.isolate_free(grave->isolate);
         if (grave->own_loop) {
             jsrt_grave_close_loop(grave->loop, grave->tick);
         }
@@ -58,10 +58,10 @@ may_free(jsrt_state_t *state, const jsrt_grave_t *grave)
     if (pthread_equal(grave->thread, pthread_self())) {
         return 1;
     }
-    if (grave->pinned || (!jsv8_locking_is_on() && jsrt_engine_busy_elsewhere(state) != NULL)) {
+    if (grave->pinned || (!jsrt_v8.locking_is_on() && jsrt_engine_busy_elsewhere(state) != NULL)) {
         return 0;
     }
-    return jsv8_locking_on();
+    return jsrt_v8.locking_on();
 }
 
 void

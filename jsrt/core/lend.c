@@ -117,7 +117,7 @@ jsrt_lend_release(void)
     PyObject *type, *value, *traceback, *object;
     atomic_store(&jsrt_returned, 0);
     PyErr_Fetch(&type, &value, &traceback);
-    while ((object = jsv8_returned()) != NULL) {
+    while ((object = jsrt_v8.returned()) != NULL) {
         Py_DECREF(object);
     }
     PyErr_Restore(type, value, traceback);
@@ -158,7 +158,7 @@ void
 jsrt_lend_start(void)
 {
     set_may_be_pending(1);
-    jsv8_set_return_hook(on_returned);
+    jsrt_v8.set_return_hook(on_returned);
 }
 
 void

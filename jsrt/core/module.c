@@ -27,12 +27,36 @@ static PyObject *
 debug_counts(PyObject *module, PyObject *unused)
 {
     jsrt_state_t *state = jsrt_state_of(module);
+    size_t isolates = 0, realms = 0, refs = 0, hosted = 0, lent = 0;
+    if (jsrt_v8_is_loaded()) {
+        isolates = jsrt_v8.live_isolates();
+        realms = jsrt_v8.live_realms();
+        refs = jsrt_v8.live_refs();
+        hosted = jsrt_v8.live_hosted();
+        lent = jsrt_v8.live_lent();
+    }
     return Py_BuildValue("{s:n,s:n,s:n,s:n,s:n,s:n,s:n,s:n,s:n}", "contexts", state->context_count,
                          "handles", state->handle_count, "engines", state->engine_count, "isolates",
-                         (Py_ssize_t)jsv8_live_isolates(), "realms", (Py_ssize_t)jsv8_live_realms(),
-                         "refs", (Py_ssize_t)jsv8_live_refs(), "hosted",
-                         (Py_ssize_t)jsv8_live_hosted(), "lent", (Py_ssize_t)jsv8_live_lent(),
+                         (Py_ssize_t)isolates, "realms", (Py_ssize_t)realms, "refs",
+                         (Py_ssize_t)refs, "hosted", (Py_ssize_t)hosted, "lent", (Py_ssize_t)lent,
                          "tasks", PySet_GET_SIZE(state->tasks));
+}
+
+/* v8_version, node_version: of the library, which nothing but asking need load (PEP 562). */
+static PyObject *
+get_attribute(PyObject *module, PyObject *name)
+{
+    int v8 = PyUnicode_Check(name) && PyUnicode_CompareWithASCIIString(name, "v8_version") == 0;
+    if (!v8
+        && !(PyUnicode_Check(name)
+             && PyUnicode_CompareWithASCIIString(name, "node_version") == 0)) {
+        PyErr_Format(PyExc_AttributeError, "module 'jsrt._jsrt' has no attribute %R", name);
+        return NULL;
+    }
+    if (jsrt_v8_need() < 0) {
+        return NULL;
+    }
+    return PyUnicode_FromString(v8 ? jsrt_v8.v8_version() : jsrt_v8.node_version());
 }
 
 static PyObject *
@@ -46,6 +70,15 @@ static PyObject *
 loop_closing(PyObject *module, PyObject *loop)
 {
     jsrt_engine_loop_closing(jsrt_state_of(module), loop);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+load(PyObject *module, PyObject *unused)
+{
+    if (jsrt_v8_need() < 0) {
+        return NULL;
+    }
     Py_RETURN_NONE;
 }
 
@@ -81,6 +114,11 @@ static PyMethodDef module_methods[] = {
     {"_make_snapshot", jsrt_snapshot_make, METH_VARARGS,
      PyDoc_STR("_make_snapshot($module, code, filename, /)\n--\n\n"
                "A start-up blob of what code leaves, for snapshot.py.")},
+    {"__getattr__", get_attribute, METH_O,
+     PyDoc_STR("__getattr__($module, name, /)\n--\n\nv8_version and node_version.")},
+    {"_load", load, METH_NOARGS,
+     PyDoc_STR("_load($module, /)\n--\n\nLoads V8's library now instead of at first use. Starts "
+               "nothing.")},
     {"_start", start, METH_NOARGS,
      PyDoc_STR("_start($module, /)\n--\n\nStarts V8's threads now instead of at first use.")},
     {0},
@@ -207,9 +245,7 @@ module_exec(PyObject *module)
         || add_type(module, &jsrt_promise_spec, state->ObjectType, &state->PromiseType, 1) < 0
         || add_type(module, &jsrt_iterator_spec, NULL, &state->IteratorType, 0) < 0
         || add_type(module, &jsrt_settler_spec, NULL, &state->SettlerType, 0) < 0
-        || add_type(module, &jsrt_view_spec, NULL, &state->ViewType, 1) < 0
-        || PyModule_AddStringConstant(module, "v8_version", jsv8_v8_version()) < 0
-        || PyModule_AddStringConstant(module, "node_version", jsv8_node_version()) < 0) {
+        || add_type(module, &jsrt_view_spec, NULL, &state->ViewType, 1) < 0) {
         return -1;
     }
     return register_exit(module);

@@ -43,13 +43,13 @@ handle_of(PyTypeObject *type, EngineObject *engine, jsv8_ref_t *ref)
 {
     ContextObject *context = jsrt_engine_context(engine);
     if (context == NULL) {
-        jsv8_ref_free(ref);
+        jsrt_v8.ref_free(ref);
         PyErr_SetString(engine->state->ContextClosed, "the context is closed");
         return NULL;
     }
     HandleObject *handle = jsrt_object_new(type, context, engine);
     if (handle == NULL) {
-        jsv8_ref_free(ref);
+        jsrt_v8.ref_free(ref);
         return NULL;
     }
     handle->ref = ref;
@@ -67,7 +67,7 @@ jsrt_object_from(EngineObject *engine, const jsv8_value_t *value)
     }
     jsrt_state_t *state = engine->state;
     PyTypeObject *type = state->ObjectType;
-    switch (jsv8_ref_kind(value->u.ref)) {
+    switch (jsrt_v8.ref_kind(value->u.ref)) {
     case JSV8_REF_FUNCTION:
         type = state->FunctionType;
         break;
@@ -101,7 +101,7 @@ int
 jsrt_object_clear(HandleObject *handle)
 {
     if (handle->ref != NULL && !jsrt_unusable) {
-        jsv8_ref_free(handle->ref);
+        jsrt_v8.ref_free(handle->ref);
     }
     handle->ref = NULL;
     /* context and engine are needed by every method: they go with the object, the cycle ends
@@ -190,7 +190,7 @@ ask(HandleObject *handle, jsv8_op_t op, PyObject *const *objects, size_t count, 
     jsv8_error_t error;
     jsrt_context_put_gil_down(handle->context, engine);
     jsv8_status_t status =
-        jsv8_operate(handle->ref, op, args.count, args.values, want, &result, &error);
+        jsrt_v8.operate(handle->ref, op, args.count, args.values, want, &result, &error);
     jsrt_watch_regain(&engine->watch);
     if (status == JSV8_NOT_FOUND && error.message[0] == '\0' && engine->watch.raised == NULL) {
         found = 0;
@@ -444,7 +444,7 @@ future_of(HandleObject *handle, PyObject *loop)
     }
     jsrt_context_put_gil_down(handle->context, engine);
     jsv8_status_t status =
-        jsv8_operate(handle->ref, JSV8_OP_PROMISE, 0, NULL, JSV8_HANDLE, &result, &error);
+        jsrt_v8.operate(handle->ref, JSV8_OP_PROMISE, 0, NULL, JSV8_HANDLE, &result, &error);
     jsrt_watch_regain(&engine->watch);
     if (status == JSV8_NOT_FOUND && error.message[0] == '\0' && engine->watch.raised == NULL) {
         PyErr_SetString(PyExc_TypeError, "the JavaScript object has no method 'then': it cannot "
@@ -453,7 +453,7 @@ future_of(HandleObject *handle, PyObject *loop)
         jsrt_engine_raise(engine, status, &error);
     } else {
         future = jsrt_promise_future(engine, (PyObject *)handle->context, loop, result.u.ref);
-        jsv8_ref_free(result.u.ref);
+        jsrt_v8.ref_free(result.u.ref);
         if (engine->isolate != NULL && !engine->condemned) {
             jsrt_bridge_after_call(engine);
         }
@@ -488,7 +488,7 @@ jsrt_object_global(ContextObject *context)
     }
     jsv8_value_t result;
     jsv8_error_t error;
-    jsv8_status_t status = jsv8_global(engine->isolate, &result, &error);
+    jsv8_status_t status = jsrt_v8.global(engine->isolate, &result, &error);
     jsrt_watch_regain(&engine->watch);
     return jsrt_context_finish(context, engine, status, &result, &error, NULL);
 }

@@ -9,7 +9,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-#include "jsv8.h"
+#include "load.h"
 
 enum { JSRT_PARSE_MOST = 4 };
 

@@ -248,7 +248,7 @@ heap_in_use(jsrt_pool_t *pool)
         if (engine->isolate != NULL && !jsrt_watch_busy(&engine->watch)) {
             if (jsrt_engine_enter(engine) == 0) {
                 jsv8_heap_stats_t stats = {0};
-                jsv8_heap_stats(engine->isolate, &stats);
+                jsrt_v8.heap_stats(engine->isolate, &stats);
                 jsrt_watch_regain(&engine->watch);
                 total += stats.heap_used + stats.external;
                 jsrt_engine_leave(engine);

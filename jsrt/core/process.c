@@ -13,7 +13,7 @@
 #include "grave.h"
 #include "lend.h"
 
-int jsrt_unusable;
+int jsrt_unusable, jsrt_forked;
 
 static int started;
 
@@ -21,7 +21,7 @@ static void
 on_fork_in_child(void)
 {
     if (started) {
-        jsrt_unusable = 1;
+        jsrt_unusable = jsrt_forked = 1;
     }
 }
 
@@ -37,6 +37,9 @@ jsrt_engine_process_start(jsrt_state_t *state)
     if (started) {
         return 0;
     }
+    if (jsrt_v8_need() < 0) {
+        return -1;
+    }
     const char *share = NULL;
     if (state->share_dir != NULL && PyUnicode_Check(state->share_dir)) {
         share = PyUnicode_AsUTF8(state->share_dir);
@@ -45,13 +48,13 @@ jsrt_engine_process_start(jsrt_state_t *state)
         }
     }
     jsv8_error_t error = {0};
-    jsv8_status_t status = jsv8_process_start(share, &error);
+    jsv8_status_t status = jsrt_v8.process_start(share, &error);
     if (status != JSV8_OK) {
         jsrt_error_raise(state, status, &error);
         return -1;
     }
     jsrt_lend_start();
-    jsv8_set_blocking_hooks(jsrt_engine_before_blocking, after_blocking);
+    jsrt_v8.set_blocking_hooks(jsrt_engine_before_blocking, after_blocking);
     pthread_atfork(NULL, NULL, on_fork_in_child);
     started = 1;
     return 0;
@@ -68,7 +71,7 @@ stop_running_calls(jsrt_state_t *state)
         for (EngineObject *engine = state->engines; engine != NULL; engine = engine->next) {
             if (jsrt_watch_busy(&engine->watch) && engine->isolate != NULL) {
                 busy = 1;
-                jsv8_terminate(engine->isolate);
+                jsrt_v8.terminate(engine->isolate);
             }
         }
         if (!busy) {
@@ -112,6 +115,6 @@ jsrt_engine_exit(jsrt_state_t *state)
     jsrt_lend_stop();
     jsrt_unusable = 1;
     if (state->engines == NULL && !jsrt_has_graves) {
-        jsv8_process_stop();
+        jsrt_v8.process_stop();
     }
 }

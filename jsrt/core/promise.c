@@ -125,7 +125,7 @@ jsrt_promise_future(EngineObject *engine, PyObject *context, PyObject *loop, jsv
     waiter->future = Py_NewRef(future);
     waiter->thread = pthread_self();
     engine->pending++;
-    jsv8_status_t status = jsv8_promise_then(promise, on_settled, waiter);
+    jsv8_status_t status = jsrt_v8.promise_then(promise, on_settled, waiter);
     jsrt_watch_regain(&engine->watch);
     if (status != JSV8_OK) {
         engine->pending--;
@@ -192,7 +192,7 @@ jsrt_promise_wait(EngineObject *engine, jsv8_ref_t *promise)
     enum { TICK_MS = 50 };
     jsrt_state_t *state = engine->state;
     if (engine->nested) {
-        jsv8_ref_free(promise);
+        jsrt_v8.ref_free(promise);
         PyErr_SetString(state->PendingPromiseError,
                         "a promise settles when JavaScript has returned, and it is JavaScript that "
                         "has called here: hand the promise back to it (convert=False), or make "
@@ -200,7 +200,7 @@ jsrt_promise_wait(EngineObject *engine, jsv8_ref_t *promise)
         return NULL;
     }
     if (engine->pinned || jsrt_bridge_is_here(engine)) {
-        jsv8_ref_free(promise);
+        jsrt_v8.ref_free(promise);
         PyErr_SetString(state->PendingPromiseError,
                         "the promise waits for the event loop that this call would block: use "
                         "`await context.call_async(...)`");
@@ -225,13 +225,13 @@ jsrt_promise_wait(EngineObject *engine, jsv8_ref_t *promise)
         if (interrupted(engine, deadline)) {
             break;
         }
-        jsv8_status_t status = jsv8_promise_result(promise, &result, &error);
+        jsv8_status_t status = jsrt_v8.promise_result(promise, &result, &error);
         jsrt_watch_regain(&engine->watch);
         if (status != JSV8_PENDING) {
             out = jsrt_engine_result(engine, status, &result, &error);
             break;
         }
-        jsv8_ref_free(promise);
+        jsrt_v8.ref_free(promise);
         promise = result.u.ref;
         if (!alive) {
             PyErr_SetString(state->PendingPromiseError,
@@ -240,6 +240,6 @@ jsrt_promise_wait(EngineObject *engine, jsv8_ref_t *promise)
             break;
         }
     }
-    jsv8_ref_free(promise);
+    jsrt_v8.ref_free(promise);
     return out;
 }

@@ -39,10 +39,10 @@ jsrt_realm_switch(ContextObject *context, EngineObject *engine)
         context->applied = 0;
         context->exposed_there = 0;
         if (context->parent != NULL) {
-            jsv8_realm_free(context->realm);
+            jsrt_v8.realm_free(context->realm);
             context->realm = NULL;
             jsv8_error_t error = {0};
-            jsv8_status_t status = jsv8_realm_new(engine->isolate, &context->realm, &error);
+            jsv8_status_t status = jsrt_v8.realm_new(engine->isolate, &context->realm, &error);
             jsrt_watch_regain(&engine->watch);
             if (status != JSV8_OK) {
                 jsrt_engine_raise(engine, status, &error);
@@ -51,7 +51,7 @@ jsrt_realm_switch(ContextObject *context, EngineObject *engine)
         }
         context->realm_boot = engine->boot;
     }
-    jsv8_realm_use(engine->isolate, context->realm);
+    jsrt_v8.realm_use(engine->isolate, context->realm);
     engine->timeout = context->timeout;
     jsrt_watch_limit(&engine->watch, context->timeout);
     engine->applied = context->applied;
@@ -105,7 +105,7 @@ jsrt_realm_drop(ContextObject *context)
         context->home->scope = NULL;
     }
     if (context->realm != NULL && !jsrt_unusable) {
-        jsv8_realm_free(context->realm);
+        jsrt_v8.realm_free(context->realm);
     }
     context->realm = NULL;
     context->realm_boot = 0;

@@ -31,7 +31,7 @@ jsrt_snapshot_make(PyObject *module, PyObject *given)
     }
     jsrt_args_init(&args, state);
     if (jsrt_text_to_js(&args, code, &source) == 0) {
-        jsv8_status_t status = jsv8_snapshot(&source, filename, take, &out, &error);
+        jsv8_status_t status = jsrt_v8.snapshot(&source, filename, take, &out, &error);
         if (status != JSV8_OK && !PyErr_Occurred()) {
             jsrt_error_raise(state, status, &error);
         }

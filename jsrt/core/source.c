@@ -25,8 +25,8 @@ store_of(jsrt_state_t *state)
         PyObject *folder =
             module ? PyObject_CallMethod(module, "folder_from_environment", NULL) : NULL;
         char version[96];
-        snprintf(version, sizeof(version), "%s %08x", jsv8_v8_version(),
-                 (unsigned)jsv8_code_version());
+        snprintf(version, sizeof(version), "%s %08x", jsrt_v8.v8_version(),
+                 (unsigned)jsrt_v8.code_version());
         if (folder != NULL) {
             state->code_store = PyObject_CallMethod(module, "Store", "sO", version, folder);
         }
@@ -86,7 +86,7 @@ make_cache(EngineObject *engine, PyObject *key, size_t script, size_t least, int
     const void *data;
     size_t size;
     PyObject *store = store_of(engine->state);
-    jsv8_status_t status = jsv8_code_cache(engine->isolate, script, &data, &size);
+    jsv8_status_t status = jsrt_v8.code_cache(engine->isolate, script, &data, &size);
     jsrt_watch_regain(&engine->watch);
     if (store == NULL || status != JSV8_OK || size <= least) {
         return 0;
@@ -104,7 +104,7 @@ make_cache(EngineObject *engine, PyObject *key, size_t script, size_t least, int
 static void
 forget(EngineObject *engine, size_t script)
 {
-    jsv8_code_forget(engine->isolate, script);
+    jsrt_v8.code_forget(engine->isolate, script);
     jsrt_watch_regain(&engine->watch);
 }
 
@@ -157,7 +157,7 @@ jsrt_source_run(EngineObject *engine, jsrt_source_t *source, jsv8_error_t *error
         code.lasting = !engine->transient && text.u.text.length >= LEAST_BORROWED
                        && text.u.text.data == PyUnicode_DATA(source->code)
                        && hold_text(engine, source->code);
-        status = jsv8_run_code(engine->isolate, &text, name, &code, error);
+        status = jsrt_v8.run_code(engine->isolate, &text, name, &code, error);
         jsrt_watch_regain(&engine->watch);
     }
     jsrt_args_release(&args);

@@ -12,7 +12,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-#include "jsv8.h"
+#include "load.h"
 
 struct jsrt_keep;
 struct jsrt_engine;
@@ -62,6 +62,9 @@ typedef struct jsrt_state {
 } jsrt_state_t;
 
 extern struct PyModuleDef jsrt_module;
+
+/* process.c: this is a child forked after V8 was started. */
+extern int jsrt_forked;
 
 static inline jsrt_state_t *
 jsrt_state_of(PyObject *module)

@@ -36,7 +36,7 @@ look_at(EngineObject *engine, jsv8_heap_stats_t *sum)
     }
     engine->looks++;
     jsrt_watch_enter(&engine->watch);
-    jsv8_heap_stats(engine->isolate, &stats);
+    jsrt_v8.heap_stats(engine->isolate, &stats);
     jsrt_watch_regain(&engine->watch);
     jsrt_engine_leave(engine);
     sum->heap_used += stats.heap_used;

@@ -15,7 +15,7 @@ read_stats(ContextObject *context, jsv8_heap_stats_t *stats)
     if (engine == NULL) {
         return -1;
     }
-    jsv8_heap_stats(engine->isolate, stats);
+    jsrt_v8.heap_stats(engine->isolate, stats);
     jsrt_watch_regain(&engine->watch);
     jsrt_context_leave(context, engine);
     return 0;
@@ -132,7 +132,7 @@ write_file(ContextObject *context, PyObject *path,
 PyObject *
 jsrt_tools_heap_snapshot(ContextObject *context, PyObject *path)
 {
-    return write_file(context, path, jsv8_heap_snapshot);
+    return write_file(context, path, jsrt_v8.heap_snapshot);
 }
 
 PyObject *
@@ -150,7 +150,7 @@ jsrt_tools_profile_start(ContextObject *context, PyObject *args)
     if (engine == NULL) {
         return NULL;
     }
-    jsv8_status_t status = jsv8_cpu_profile_start(engine->isolate, (int)(interval * 1e6));
+    jsv8_status_t status = jsrt_v8.cpu_profile_start(engine->isolate, (int)(interval * 1e6));
     jsrt_watch_regain(&engine->watch);
     jsrt_context_leave(context, engine);
     if (status != JSV8_OK) {
@@ -163,7 +163,7 @@ jsrt_tools_profile_start(ContextObject *context, PyObject *args)
 PyObject *
 jsrt_tools_profile_stop(ContextObject *context, PyObject *path)
 {
-    return write_file(context, path, jsv8_cpu_profile_stop);
+    return write_file(context, path, jsrt_v8.cpu_profile_stop);
 }
 
 /* ---- Garbage, engines of a pool --------------------------------------------------------------- */
@@ -175,7 +175,7 @@ collect(ContextObject *context, int thorough)
     if (engine == NULL) {
         return NULL;
     }
-    jsv8_collect(engine->isolate, thorough);
+    jsrt_v8.collect(engine->isolate, thorough);
     jsrt_watch_regain(&engine->watch);
     jsrt_context_leave(context, engine);
     Py_RETURN_NONE;

@@ -325,7 +325,10 @@ put_json_float(walk_t *walk, double value)
         return 0;
     }
     char text[JSV8_NUMBER_LONGEST];
-    put_ascii(walk, text, jsv8_number_text(value, text));
+    if (jsrt_v8_need() < 0) {
+        return -1;
+    }
+    put_ascii(walk, text, jsrt_v8.number_text(value, text));
     return 0;
 }
 

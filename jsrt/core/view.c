@@ -388,7 +388,7 @@ argument(EngineObject *engine, jsv8_frame_t *frame, size_t index)
 {
     jsv8_value_t value;
     jsv8_error_t error;
-    jsv8_status_t status = jsv8_frame_argument(frame, index, &value, &error);
+    jsv8_status_t status = jsrt_v8.frame_argument(frame, index, &value, &error);
     jsrt_watch_regain(&engine->watch);
     return jsrt_engine_result(engine, status, &value, &error);
 }
@@ -416,7 +416,7 @@ static int
 give(EngineObject *engine, jsv8_frame_t *frame, const jsv8_value_t *value)
 {
     jsv8_error_t error;
-    jsv8_status_t status = jsv8_frame_return(frame, value, &error);
+    jsv8_status_t status = jsrt_v8.frame_return(frame, value, &error);
     jsrt_watch_regain(&engine->watch);
     if (status != JSV8_OK) {
         jsrt_engine_raise(engine, status, &error);
@@ -429,7 +429,7 @@ int
 jsrt_view_call(EngineObject *engine, jsv8_frame_t *frame, PyObject *object)
 {
     jsrt_state_t *state = engine->state;
-    jsv8_host_kind_t kind = jsv8_frame_kind(frame);
+    jsv8_host_kind_t kind = jsrt_v8.frame_kind(frame);
     int writable = kind >= JSV8_HOST_WRITABLE_OBJECT, code = -1;
     jsrt_opening_t opening;
     jsrt_args_t args;
@@ -438,7 +438,7 @@ jsrt_view_call(EngineObject *engine, jsv8_frame_t *frame, PyObject *object)
     PyObject *key = NULL, *value = NULL, *answer = NULL;
 
     jsrt_args_init(&args, state);
-    if (jsv8_frame_argument(frame, 0, &wanted, &error) != JSV8_OK || wanted.tag != JSV8_INT) {
+    if (jsrt_v8.frame_argument(frame, 0, &wanted, &error) != JSV8_OK || wanted.tag != JSV8_INT) {
         PyErr_SetString(PyExc_TypeError, "not a call of a view's own");
         return -1;
     }

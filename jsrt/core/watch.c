@@ -55,7 +55,7 @@ on_interrupt(jsv8_isolate_t *isolate, void *user)
     }
     if (atomic_load(&watch->overdue_call) == call) {
         watch->stopped = watch->timed_out = 1;
-        jsv8_terminate(isolate);
+        jsrt_v8.terminate(isolate);
         return;
     }
     if (watch->released == NULL) {
@@ -72,7 +72,7 @@ on_interrupt(jsv8_isolate_t *isolate, void *user)
     if (PyErr_CheckSignals() < 0) {
         Py_XSETREF(watch->raised, jsrt_error_fetch());
         watch->stopped = 1;
-        jsv8_terminate(isolate);
+        jsrt_v8.terminate(isolate);
     }
     jsrt_inside--;
     watch->released = PyEval_SaveThread();
@@ -84,7 +84,7 @@ ask(jsrt_watch_t *watch, uint64_t call, uint64_t now)
     watch->asked = now;
     atomic_store(&watch->long_call, call);
     if (!atomic_exchange(&watch->interrupt_due, 1)) {
-        jsv8_interrupt(watch->isolate, on_interrupt, watch);
+        jsrt_v8.interrupt(watch->isolate, on_interrupt, watch);
     }
 }
 
@@ -93,13 +93,13 @@ static void
 force(jsrt_watch_t *watch, uint64_t call)
 {
     if (!watch->forcing) {
-        jsv8_force_next(watch->isolate);
+        jsrt_v8.force_next(watch->isolate);
         watch->forcing = 1;
         return;
     }
     if (atomic_load(&watch->forced_call) != call) {
         uint64_t before = atomic_exchange(&watch->forced_call, call);
-        if (!jsv8_force(watch->isolate)) {
+        if (!jsrt_v8.force(watch->isolate)) {
             atomic_store(&watch->forced_call, before);
             watch->forcing = 0;
         }
@@ -172,7 +172,7 @@ watchdog(void *unused)
             wait_until(now + TICK_MS * MILLISECOND);
             continue;
         }
-        jsv8_trim();
+        jsrt_v8.trim();
         pthread_cond_wait(&dog.changed, &dog.mutex);
         jsrt_dump_wanted(); /* asked for while nothing ran */
         idle = 0;
@@ -248,7 +248,7 @@ jsrt_watch_limit(jsrt_watch_t *watch, double timeout)
 void
 jsrt_watch_stop(jsrt_watch_t *watch)
 {
-    if (jsv8_process_forked()) {
+    if (jsrt_forked) {
         return; /* the watchdog is not in this process; it may have had the mutex at the fork */
     }
     pthread_mutex_lock(&dog.mutex);

@@ -30,6 +30,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default) /* all else in the library is hidden */
 
 typedef struct uv_loop_s uv_loop_t;
 typedef struct jsv8_isolate jsv8_isolate_t; /* opaque: defined in isolate.hh */
@@ -477,6 +478,7 @@ void jsv8_set_blocking_hooks(void (*before)(void), void (*after)(void));
  * Returns nanoseconds for one. */
 double jsv8_raw_call_ns(jsv8_ref_t *function, size_t n);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

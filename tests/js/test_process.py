@@ -5,10 +5,14 @@ from __future__ import annotations
 
 import ast
 import os
+import shutil
 import signal
 import textwrap
+from pathlib import Path
 
 import pytest
+
+import jsrt
 
 measures_memory = pytest.mark.skipif(
     "CASGI_ASAN" in os.environ, reason="AddressSanitizer keeps freed memory for a while"
@@ -190,6 +194,56 @@ def test_importing_starts_nothing(run_python):
         )
     )
     assert out == "1 True True\n"
+
+
+def test_v8_is_loaded_when_it_is_used(run_python):
+    """Not by importing, nor by making a context."""
+    out = clean(
+        run_python(
+            script("""
+        import jsrt
+        def loaded():
+            with open("/proc/self/maps") as maps:
+                return "libnode" in maps.read()
+        ctx = jsrt.Context(pool=2, console="scripts")
+        jsrt._jsrt._debug_counts()
+        print(loaded())
+        ctx.expose("f", len)
+        print(ctx.call("f", [[1.5, 2]]), loaded())
+    """)
+        )
+    )
+    assert out == "False\n2 True\n"
+
+
+@pytest.mark.parametrize(
+    "use",
+    ["ctx.eval('1')", "ctx.call('f', [0.5])", "ctx.call('f', [len])", "jsrt.v8_version"],
+)
+def test_without_the_library_each_use_says_so(run_python, tmp_path, use):
+    package = tmp_path / "jsrt"
+    shutil.copytree(
+        Path(jsrt.__file__).parent, package, ignore=shutil.ignore_patterns("_v8.*", "core", "v8")
+    )
+    out = clean(
+        run_python(f"""
+import sys
+sys.path.insert(0, {str(tmp_path)!r})
+import jsrt
+assert jsrt.__file__.startswith({str(tmp_path)!r})
+ctx = jsrt.Context()
+for _ in range(2):
+    try:
+        {use}
+    except ImportError as error:
+        print(error)
+""")
+    )
+    for line in out.splitlines():
+        assert line.startswith(f"V8 cannot be loaded: {package}/_v8.")
+        assert "No such file" in line
+        assert "install libnode" in line
+    assert len(out.splitlines()) == 2
 
 
 def test_the_start_says_nothing(run_python):

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-OBJECTS = ROOT / f"build/temp/obj-3{sys.version_info.minor}/jsrt._jsrt/jsrt/v8"
+OBJECTS = ROOT / f"build/temp/obj-3{sys.version_info.minor}/jsrt._v8/jsrt/v8"
 """setup.py's, of the extension."""
 SHARE = ROOT / "build" / "deps" / "usr" / "share"
 
