@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import gc
+import os
+import resource
 import threading
 import time
 from collections.abc import Iterator
@@ -95,6 +98,42 @@ def test_nobody_is_passed_over(engine: jsrt.JSEngine) -> None:
         for thread in hogs:
             thread.join(20)
     assert longest < 2  # six others, a few turns each
+
+
+def test_threads_wait_without_descriptors(engine: jsrt.JSEngine) -> None:
+    """What wakes a thread is a pipe; where none can be opened it is served all the same."""
+    in_threads(4, lambda _: engine.call("spin", [30]))
+    with jsrt.JSEngine(CODE, workers=1, profile="bare") as other:
+        other.call("add", [1, 2])
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+        try:
+            with pytest.raises(OSError, match="Too many open files"):
+                os.pipe()
+            assert in_threads(4, lambda n: other.call("spin", [n])) == [0, 1, 2, 3]
+            assert other.stats()["waits"] > 0
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_pipes_are_kept_for_the_next_and_closed_at_the_end() -> None:
+    def count() -> int:
+        return len(os.listdir("/proc/self/fd"))
+
+    def use() -> None:
+        with jsrt.JSEngine(CODE, workers=1, profile="bare") as engine:
+            engine.call("add", [1, 2])
+            booted = count()
+            for _ in range(3):
+                in_threads(20, lambda _: engine.call("spin", [2]))
+            assert 0 < count() - booted <= 2 * 16
+
+    use()
+    gc.collect()
+    before = count()
+    use()
+    gc.collect()
+    assert count() == before
 
 
 def test_shrinks_when_idle(engine: jsrt.JSEngine) -> None:
