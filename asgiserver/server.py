@@ -305,9 +305,10 @@ class Server:
             gc.freeze()
             if gc.get_threshold() in GC_DEFAULTS:
                 gc.set_threshold(GC_THRESHOLD, *gc.get_threshold()[1:])
-            from ._core import keep_freed_memory, release_idle_pages
+            from ._core import keep_freed_memory, register_tasks, release_idle_pages
 
             keep_freed_memory()
+            register_tasks()
             release_idle_pages()
         if self._certificates is not None:
             self._certificates.watch(config.ssl_reload_interval)

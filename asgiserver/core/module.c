@@ -11,6 +11,7 @@
 #include "base/image.h"
 #include "loop/handle.h"
 #include "loop/loop.h"
+#include "loop/registry.h"
 
 #if defined(__has_include)
 #if __has_include("asgi/server.h") && !defined(ASGI_WITHOUT_SERVER)
@@ -73,9 +74,23 @@ keep_freed_memory(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
     return PyBool_FromLong(asgi_heap_keep());
 }
 
+PyDoc_STRVAR(register_tasks_doc,
+             "register_tasks()\n--\n\n"
+             "From now on asyncio's set of all tasks is kept by C functions, in this process.\n\n"
+             "Returns False where that has been done, or where the set is not as it is known.");
+
+static PyObject *
+register_tasks(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    int done = asgi_registry_take_over();
+
+    return done < 0 ? NULL : PyBool_FromLong(done);
+}
+
 static PyMethodDef module_methods[] = {
     {"_debug_counts", debug_counts, METH_NOARGS, debug_counts_doc},
     {"keep_freed_memory", keep_freed_memory, METH_NOARGS, keep_freed_memory_doc},
+    {"register_tasks", register_tasks, METH_NOARGS, register_tasks_doc},
     {"release_idle_pages", release_idle_pages, METH_NOARGS, release_idle_pages_doc},
     {NULL, NULL, 0, NULL},
 };
