@@ -15,7 +15,7 @@
 #include <poll.h>
 #include <unistd.h>
 
-enum { ROUND_MS = 100, ROUND_WITHOUT_PIPE_MS = 1 };
+enum { ROUND_MS = 100, ROUND_WITHOUT_PIPE_MS = 1, KEPT_PIPES = 16 };
 #define IDLE_LIMIT_NS 30000000000ull
 #define GRACE_NS 2000000ull /* invariant 2's moment */
 
@@ -23,41 +23,46 @@ enum { ROUND_MS = 100, ROUND_WITHOUT_PIPE_MS = 1 };
  * sign that the writer will sleep soon, and runs the reader on its core. Woken otherwise, a thread
  * often queues behind JavaScript on the other core while this one idles: ten threads over two
  * isolates get through 1.86 times the work of one then, and through 1.93 this way. */
+typedef struct {
+    int read, write;
+} pipe_t;
+
 typedef struct jsrt_waiter {
     EngineObject *engine; /* owned; set by who gives it */
     int called;           /* a byte says that there may be an idle engine */
     uint64_t since;
-    jsrt_pipe_t pipe; /* -1: the process has no descriptors left; it looks every millisecond */
+    pipe_t pipe; /* -1: the process has no descriptors left; it looks every millisecond */
     struct jsrt_waiter *next;
 } jsrt_waiter_t;
 
-static jsrt_pipe_t
-take_pipe(jsrt_pool_t *pool)
+/* Of threads that have waited, for the next ones, of all pools. Under the GIL. */
+static pipe_t kept[KEPT_PIPES];
+static int kept_count;
+
+static pipe_t
+take_pipe(void)
 {
     int ends[2];
-    if (pool->pipe_count > 0) {
-        return pool->pipes[--pool->pipe_count];
+    if (kept_count > 0) {
+        return kept[--kept_count];
     }
     if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0) {
-        return (jsrt_pipe_t){-1, -1};
+        return (pipe_t){-1, -1};
     }
-    return (jsrt_pipe_t){ends[0], ends[1]};
+    return (pipe_t){ends[0], ends[1]};
 }
 
 static void
-close_pipe(jsrt_pipe_t pipe)
+keep_pipe(pipe_t pipe)
 {
-    close(pipe.read);
-    close(pipe.write);
-}
-
-static void
-keep_pipe(jsrt_pool_t *pool, jsrt_pipe_t pipe)
-{
-    if (pipe.read >= 0 && pool->pipe_count < JSRT_POOL_PIPES) {
-        pool->pipes[pool->pipe_count++] = pipe;
-    } else if (pipe.read >= 0) {
-        close_pipe(pipe);
+    if (pipe.read < 0) {
+        return;
+    }
+    if (kept_count < KEPT_PIPES) {
+        kept[kept_count++] = pipe;
+    } else {
+        close(pipe.read);
+        close(pipe.write);
     }
 }
 
@@ -136,7 +141,7 @@ call_first(jsrt_pool_t *pool)
 static EngineObject *
 wait_for_one(jsrt_pool_t *pool, EngineObject *like)
 {
-    jsrt_waiter_t waiter = {.since = jsrt_now(), .pipe = take_pipe(pool)};
+    jsrt_waiter_t waiter = {.since = jsrt_now(), .pipe = take_pipe()};
     uint64_t patience = (uint64_t)(pool->patience * 1e9);
     int code = 0;
     *pool->last = &waiter;
@@ -174,7 +179,7 @@ wait_for_one(jsrt_pool_t *pool, EngineObject *like)
         PyErr_Restore(type, value, traceback);
         waiter.engine = NULL;
     }
-    keep_pipe(pool, waiter.pipe);
+    keep_pipe(waiter.pipe);
     return waiter.engine;
 }
 
@@ -320,9 +325,6 @@ jsrt_pool_dispose(jsrt_pool_t *pool)
 {
     jsrt_idle_t *idle = pool->idle;
     Py_ssize_t count = pool->idle_count;
-    jsrt_pipe_t kept[JSRT_POOL_PIPES];
-    int pipes = pool->pipe_count;
-    memcpy(kept, pool->pipes, sizeof(kept));
     *pool = (jsrt_pool_t){0};
     for (Py_ssize_t i = 0; i < count; i++) {
         jsrt_engine_close(idle[i].engine);
@@ -330,9 +332,6 @@ jsrt_pool_dispose(jsrt_pool_t *pool)
         Py_DECREF(idle[i].engine);
     }
     PyMem_Free(idle);
-    while (pipes > 0) {
-        close_pipe(kept[--pipes]);
-    }
 }
 
 int

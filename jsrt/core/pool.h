@@ -15,7 +15,7 @@
 
 #include "engine.h"
 
-enum { JSRT_POOL_LARGEST = 256, JSRT_POOL_GAUGES = 64, JSRT_POOL_PIPES = 16 };
+enum { JSRT_POOL_LARGEST = 256, JSRT_POOL_GAUGES = 64 };
 
 typedef struct {
     EngineObject *engine; /* owned */
@@ -28,10 +28,6 @@ typedef struct {
     double ns; /* a moving average; 0: none yet */
 } jsrt_gauge_t;
 
-typedef struct {
-    int read, write;
-} jsrt_pipe_t;
-
 struct jsrt_waiter; /* pool.c: on the stack of the thread that waits */
 
 typedef struct {
@@ -42,8 +38,6 @@ typedef struct {
     uint64_t idle_limit;               /* ns after which an idle engine is freed */
     uint64_t calls, waits, wait_ns, shrunk;
     jsrt_gauge_t gauges[JSRT_POOL_GAUGES];
-    jsrt_pipe_t pipes[JSRT_POOL_PIPES]; /* owned: of threads that have waited, for the next ones */
-    int pipe_count;
 } jsrt_pool_t;
 
 /* Returns 0, or -1 with an exception. */
