@@ -185,4 +185,4 @@ def test_reload_in_a_program_that_systemd_started(tmp_path):
         with httpx.Client(transport=httpx.HTTPTransport(uds=str(path)), timeout=20) as client:
             assert client.get("http://x").text == "here"
         server.wait_for("Started reloader process")
-        assert f"casgi running on unix socket {path} " in server.log
+        server.wait_for(f"casgi running on unix socket {path} ")
