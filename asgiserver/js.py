@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """``scope["state"]["js"]``: a JavaScript context for every event-loop thread.
 
-jsrt is an extension of its own that links libnode. The supervisor imports it before it forks, so
-that the workers share the library's pages, and starts nothing: V8 boots in a worker, when the
-context is first used or, with --js, before the application's start-up.
+jsrt is an extension of its own, and libnode comes with its first use. The supervisor loads both
+before it forks, so that the workers share the library's pages, and starts nothing: V8 boots in a
+worker, when the context is first used or, with --js, before the application's start-up.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ logger = logging.getLogger("asgiserver.error")
 
 
 def find_jsrt(config: Config, load: bool = False) -> Any:
-    """The module jsrt, or None where JavaScript is switched off or not available.
+    """The module jsrt, or None where JavaScript is switched off or jsrt cannot be imported.
 
     Args:
-        load: load V8's library too, which comes with the first use otherwise. Starts nothing.
+        load: load V8's library too, which comes with the first use otherwise, and says then what
+            is missing; with it, None also where that cannot be loaded. Starts nothing.
 
     Raises:
         StartupError: it cannot be imported or loaded, and --js asks for it.
@@ -62,7 +63,7 @@ def make_context(config: Config) -> Any:
         StartupError: a file cannot be read or its code does not run; V8 does not start.
     """
     sources = [(path, read_source(path)) for path in config.js]
-    jsrt = find_jsrt(config)
+    jsrt = find_jsrt(config, load=bool(config.js))
     if jsrt is None:
         return None
     options: dict[str, Any] = {

@@ -594,7 +594,7 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
         ),
         Option(
             "--no-js",
-            "No JavaScript: scope['state'] has no 'js', libnode is not loaded.",
+            "No JavaScript: scope['state'] has no 'js'.",
             default=False,
             ours=True,
         ),

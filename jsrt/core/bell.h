@@ -2,8 +2,9 @@
  *
  * bell.h: a thread with the GIL waits, the GIL put down, until another one rings.
  *
- * Who rings is a thread that left an engine others wait for (engine.c). A bell says that something
- * has changed, not what: who waits asks again. It is rung only where somebody is known to wait, which is counted under the GIL.
+ * Who rings is a thread that left an engine others wait for, or its turn of the loop (engine.c). A
+ * bell says that something has changed, not what: who waits asks again. It is rung only where somebody
+ * is known to wait, which is counted under the GIL.
  *
  * Invariants
  *   1. A ring between the question (under the GIL) and the wait is not lost: rings are counted, and

@@ -53,7 +53,7 @@ jsrt_engine_turn(EngineObject *engine, int wait)
     int alive = jsrt_v8.turn(engine->isolate, wait);
     turning = outer;
     jsrt_watch_regain(&engine->watch);
-    if (locking_wanted > 0 && jsrt_v8.locking_on()) {
+    if (locking_wanted > 0 && jsrt_v8.locking_on() > 0) {
         jsrt_bell_ring(&left); /* whoever waits need not wait for the end of the call */
     }
     return alive;
@@ -79,33 +79,48 @@ jsrt_engine_busy_elsewhere(jsrt_state_t *state)
 }
 
 /* From now on V8 is used by several threads. One that is inside at the moment (the GIL put down
- * in a long call) is waited for: V8 takes no Locker in the middle of JavaScript. Returns 0, or -1
+ * in a long call) is waited for: V8 takes no Locker in the middle of JavaScript. Where it is this
+ * thread itself that is inside (a signal handler), locking goes on when it leaves. Returns 0, or -1
  * with an exception. */
 static int
 turn_locking_on(jsrt_state_t *state)
 {
-    EngineObject *busy;
-    while (!jsrt_v8.locking_is_on() && (busy = jsrt_engine_busy_elsewhere(state)) != NULL) {
-        Py_INCREF(busy);
-        busy->waiting++;
+    while (!jsrt_v8.locking_is_on()) {
+        EngineObject *busy = jsrt_engine_busy_elsewhere(state);
+        if (busy == NULL && jsrt_v8.locking_on() >= 0) {
+            break;
+        }
         locking_wanted++;
+        if (busy != NULL) {
+            Py_INCREF(busy);
+            busy->waiting++;
+        }
         int code = jsrt_bell_wait(&left);
         locking_wanted--;
-        busy->waiting--;
-        Py_DECREF(busy);
+        if (busy != NULL) {
+            busy->waiting--;
+            Py_DECREF(busy);
+        }
         if (code < 0) {
             return -1;
         }
     }
-    jsrt_v8.locking_on(); /* off: it is this thread itself that is inside */
+    if (!jsrt_v8.locking_is_on()) {
+        for (EngineObject *each = state->engines; each != NULL; each = each->next) {
+            if (jsrt_watch_busy(&each->watch)) {
+                each->unusual |= JSRT_LOCKING_DUE;
+            }
+        }
+    }
     return 0;
 }
 
-/* Python that JavaScript calls may wait for a thread that wants V8, which would wait for the end of
- * the call: so locking goes on before there is anything to call. */
 int
-jsrt_engine_expect_callbacks(jsrt_state_t *state)
+jsrt_engine_expect_threads(jsrt_state_t *state)
 {
+    if (jsrt_unusable) {
+        return 0; /* whoever enters is refused */
+    }
     if (jsrt_v8_need() < 0) {
         return -1;
     }
@@ -497,11 +512,17 @@ jsrt_engine_enter_slowly(EngineObject *engine)
                             "pool (jsrt.Context(pool=N)) to use it from here");
             return -1;
         }
-        if (turn_locking_on(engine->state) < 0) {
-            return -1;
-        }
-        if (jsrt_watch_busy(&engine->watch) || engine->isolate == NULL || engine->closed) {
-            return jsrt_engine_enter_slowly(engine); /* another thread was faster */
+        if (!jsrt_v8.locking_is_on()) {
+            if (turn_locking_on(engine->state) < 0) {
+                return -1;
+            }
+            if (!jsrt_v8.locking_is_on()) {
+                PyErr_SetString(PyExc_RuntimeError,
+                                "the context was used by another thread, and this one is in the "
+                                "middle of JavaScript: use it once outside of that first");
+                return -1;
+            }
+            return jsrt_engine_enter_slowly(engine); /* it may be another one by now */
         }
         engine->thread = pthread_self();
     }
@@ -553,6 +574,11 @@ jsrt_engine_leave_slowly(EngineObject *engine)
         Py_CLEAR(watch->raised);
     }
     jsrt_watch_leave(watch);
+    if ((locking_wanted > 0 || (engine->unusual & JSRT_LOCKING_DUE)) && !jsrt_unusable) {
+        /* Here and now: who waits for it would find this thread in its next call. */
+        engine->unusual &= ~JSRT_LOCKING_DUE;
+        jsrt_v8.locking_on();
+    }
     if (engine->unusual & JSRT_DROPPED) {
         release_dropped(engine);
     }

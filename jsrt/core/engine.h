@@ -74,8 +74,9 @@ typedef struct jsrt_engine {
 } EngineObject;
 
 enum {
-    JSRT_NESTED = 1, /* a nested call */
-    JSRT_DROPPED = 2 /* jsv8_dropped has something */
+    JSRT_NESTED = 1,     /* a nested call */
+    JSRT_DROPPED = 2,    /* jsv8_dropped has something */
+    JSRT_LOCKING_DUE = 4 /* V8's locking is to go on when the call is over */
 };
 
 /* Calls of Python by JavaScript that this thread is in, innermost first. */
@@ -110,9 +111,10 @@ void jsrt_engine_discard(EngineObject *engine);
 void jsrt_engine_close(EngineObject *engine);
 /* The same once no other thread is inside. Returns 0, or -1 with an exception. */
 int jsrt_engine_close_when_free(EngineObject *engine);
-/* Before JavaScript gets something of Python's that it can call. Returns 0, or -1 with an exception.
- * May run Python. */
-int jsrt_engine_expect_callbacks(jsrt_state_t *state);
+/* Turns V8's locking on: before JavaScript gets something of Python's that it can call (which may wait
+ * for a thread that would wait for the end of the call), and where threads are to be expected.
+ * Returns 0, or -1 with an exception. May run Python. */
+int jsrt_engine_expect_threads(jsrt_state_t *state);
 /* An engine that another thread is inside of, borrowed, or NULL. */
 EngineObject *jsrt_engine_busy_elsewhere(jsrt_state_t *state);
 /* Around what V8 calls back: takes the GIL where this thread has put it down. */

@@ -61,7 +61,7 @@ may_free(jsrt_state_t *state, const jsrt_grave_t *grave)
     if (grave->pinned || (!jsrt_v8.locking_is_on() && jsrt_engine_busy_elsewhere(state) != NULL)) {
         return 0;
     }
-    return jsrt_v8.locking_on();
+    return jsrt_v8.locking_on() > 0;
 }
 
 void

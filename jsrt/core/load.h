@@ -7,8 +7,8 @@
  * start, and each has a context whether its application uses it or not.
  *
  * Invariant: everything that can be reached only with an engine that has booted, or with a handle,
- * may call. What can come before (a conversion, a question about the process) asks
- * jsrt_v8_need() first.
+ * may call. What can come before (a conversion, a question about the process, a pointer taken out of
+ * the table) asks jsrt_v8_need() first.
  */
 #ifndef JSRT_LOAD_H
 #define JSRT_LOAD_H

@@ -2,7 +2,7 @@
  *
  * module.c: the module jsrt._jsrt: types, state, and the end at interpreter exit.
  *
- * Importing it loads libnode but starts nothing of V8.
+ * Importing it loads and starts nothing of V8 (load.h).
  */
 #include "context.h"
 

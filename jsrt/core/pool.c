@@ -106,7 +106,9 @@ wait_a_round(jsrt_waiter_t *waiter)
     Py_BEGIN_ALLOW_THREADS
     struct pollfd end = {.fd = waiter->pipe.read, .events = POLLIN};
     char bytes[8];
-    poll(&end, 1, end.fd >= 0 ? ROUND_MS : ROUND_WITHOUT_PIPE_MS);
+    if (end.fd < 0 || poll(&end, 1, ROUND_MS) < 0 || (end.revents & POLLNVAL)) {
+        poll(NULL, 0, ROUND_WITHOUT_PIPE_MS); /* POLLNVAL: somebody has closed it */
+    }
     while (end.fd >= 0 && read(end.fd, bytes, sizeof(bytes)) > 0) {}
     Py_END_ALLOW_THREADS
     waiter->called = 0;
@@ -186,6 +188,9 @@ wait_for_one(jsrt_pool_t *pool, EngineObject *like)
 EngineObject *
 jsrt_pool_borrow(jsrt_pool_t *pool, EngineObject *like)
 {
+    if (pool->made == 0 && jsrt_engine_expect_threads(like->state) < 0) {
+        return NULL;
+    }
     if (like->closed) {
         PyErr_SetString(like->state->ContextClosed, "the context is closed");
         return NULL;

@@ -211,7 +211,7 @@ tree(jsrt_args_t *args, PyObject *object, jsv8_value_t *out, Py_ssize_t index)
 int
 jsrt_callback_to_js(jsrt_args_t *args, PyObject *object, jsv8_host_kind_t kind, jsv8_value_t *out)
 {
-    if (jsrt_engine_expect_callbacks(args->state) < 0) {
+    if (jsrt_engine_expect_threads(args->state) < 0) {
         return -1;
     }
     jsrt_keep_t *keep = jsrt_keep_new(args);

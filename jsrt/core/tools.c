@@ -132,7 +132,7 @@ write_file(ContextObject *context, PyObject *path,
 PyObject *
 jsrt_tools_heap_snapshot(ContextObject *context, PyObject *path)
 {
-    return write_file(context, path, jsrt_v8.heap_snapshot);
+    return jsrt_v8_need() < 0 ? NULL : write_file(context, path, jsrt_v8.heap_snapshot);
 }
 
 PyObject *
@@ -163,7 +163,7 @@ jsrt_tools_profile_start(ContextObject *context, PyObject *args)
 PyObject *
 jsrt_tools_profile_stop(ContextObject *context, PyObject *path)
 {
-    return write_file(context, path, jsrt_v8.cpu_profile_stop);
+    return jsrt_v8_need() < 0 ? NULL : write_file(context, path, jsrt_v8.cpu_profile_stop);
 }
 
 /* ---- Garbage, engines of a pool --------------------------------------------------------------- */

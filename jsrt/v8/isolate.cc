@@ -210,7 +210,7 @@ jsv8_isolate_new(const jsv8_isolate_config_t *config, jsv8_isolate_t **out, jsv8
     if (config->pinned && config->loop == nullptr) {
         return fail(error, JSV8_UNSUPPORTED, "a pinned isolate needs the loop it is pinned for");
     }
-    if (config->pinned && !jsv8_locking_on()) {
+    if (config->pinned && jsv8_locking_on() <= 0) {
         return fail(error, JSV8_UNSUPPORTED, "an isolate cannot be pinned inside another's call");
     }
     v8::StartupData *blob;
@@ -301,13 +301,13 @@ jsv8_isolate_free(jsv8_isolate_t *iso)
         iso->owner.store(nullptr);
     }
     iso->attention.fetch_and(~kStop);
+    abandon_settling(iso); /* runs the host's code, which may let other threads run: not inside */
     {
         Gate gate(iso); /* pinned: the Locker is held already, one more does no harm */
         {
             v8::Isolate::Scope isolate_scope(iso->v8);
             v8::HandleScope scope(iso->v8);
             iso->v8->CancelTerminateExecution();
-            abandon_settling(iso);
             drop_rejections(iso);
             drop_interrupts(iso);
             if (iso->env != nullptr || iso->node_data != nullptr) {

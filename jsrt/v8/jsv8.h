@@ -217,8 +217,9 @@ void jsv8_isolate_free(jsv8_isolate_t *isolate);
 void jsv8_isolate_mute(jsv8_isolate_t *isolate);
 void *jsv8_isolate_user(const jsv8_isolate_t *isolate); /* [any] */
 
-/* See invariant 2. Cannot be undone. Returns 1, or 0 where it stays off, as this thread is inside
- * an isolate: V8 takes no lock in the middle of JavaScript. No other thread may be inside. [any] */
+/* See invariant 2. Cannot be undone. Returns 1, or, where it stays off, as V8 takes no lock in the
+ * middle of JavaScript: 0, this thread is inside an isolate, -1, another one is. Not at the same
+ * time as that thread enters or leaves (under the GIL). [any] */
 int jsv8_locking_on(void);
 int jsv8_locking_is_on(void);
 

@@ -440,7 +440,7 @@ jsv8_locking_on(void)
 {
     if (!locking.load(std::memory_order_relaxed)) {
         if (inside_top != nullptr) {
-            return 0;
+            return inside_top->owner.load(std::memory_order_relaxed) == thread_pointer() ? 0 : -1;
         }
         leave_resident();
         locking.store(true, std::memory_order_release);

@@ -187,6 +187,118 @@ def test_a_second_thread_does_not_wait_for_a_timer() -> None:
     assert seen.splitlines() == ["late"]
 
 
+def test_a_second_thread_gets_in_between_two_contexts() -> None:
+    """The first one's thread goes from one call to the next: each time the other one is busy."""
+    seen = run("""
+        other_ctx = jsrt.Context(profile="bare", timeout=20)
+        spin = "const end = Date.now() + 60; while (Date.now() < end);"
+        done = []
+
+        def other():
+            time.sleep(0.1)
+            use_another()
+            done.append(1)
+
+        ctx.evaluate("1")
+        thread = in_thread(other)
+        for round in range(200):
+            if done:
+                break
+            ctx.evaluate(spin)
+            other_ctx.evaluate(spin)
+        print(done, round < 100)
+    """)
+    assert seen.splitlines() == ["[1] True"]
+
+
+def test_an_engine_for_threads_keeps_nobody_waiting() -> None:
+    """Its second isolate is free while the first is busy: until thread 2 has said so."""
+    seen = run("""
+        engine = jsrt.JSEngine("const add = (a, b) => a + b; function wait(go) { while (!go[0]); }",
+                               workers=2, profile="bare", timeout=40)
+        go = bytearray(1)
+        first = in_thread(lambda: engine.call("wait", [go]))
+        time.sleep(0.1)
+
+        def second():
+            print(engine.call("add", [1, 2]))
+            go[0] = 1
+
+        in_thread(second).join(50)
+        first.join(50)
+        print(first.is_alive())
+    """)
+    assert seen.splitlines() == ["3", "False"]
+
+
+def test_closing_runs_python_outside_of_the_isolate() -> None:
+    """What a promise's end calls may let another thread run, whose first use of V8 that is."""
+    seen = run("""
+        import asyncio
+
+        class Loop(asyncio.SelectorEventLoop):
+            slow = False
+
+            def call_soon(self, *args, **options):
+                if Loop.slow:
+                    Loop.slow = False
+                    inside.set()
+                    time.sleep(0.3)
+                return super().call_soon(*args, **options)
+
+        inside = threading.Event()
+
+        def other():
+            inside.wait(20)
+            mine = jsrt.Context(profile="bare")
+            print(mine.evaluate("const end = Date.now() + 600; while (Date.now() < end); 7"))
+
+        async def main():
+            ctx = jsrt.Context(profile="bare")
+            waiting = ctx.eval_async("new Promise(() => {})")
+            waiting.add_done_callback(lambda done: None)
+            await asyncio.sleep(0.05)
+            Loop.slow = True
+            ctx.close()
+            try:
+                await waiting
+            except jsrt.ContextClosed:
+                print("closed")
+
+        thread = in_thread(other)
+        Loop().run_until_complete(main())
+        thread.join(30)
+        import asgiserver
+
+        async def pinned():
+            print(jsrt.Context(profile="web").eval("1 + 1"))
+
+        asgiserver.run_loop(pinned())
+    """)
+    assert seen.splitlines() == ["closed", "7", "2"]
+
+
+def test_what_a_signal_handler_has_exposed_is_called_later() -> None:
+    """Locking could not go on in the handler, amid a call: it does at the end of the call."""
+    seen = run("""
+        import signal
+
+        other = jsrt.Context(profile="bare")
+        other.eval("1")
+
+        def f():
+            thread = in_thread(use_another)
+            thread.join(20)
+            return thread.is_alive()
+
+        signal.signal(signal.SIGALRM, lambda number, frame: other.expose("f", f))
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        ctx.eval("const end = Date.now() + 400; while (Date.now() < end);")
+        print(other.eval("f()"))
+    """)
+    assert seen == "False\n"
+
+
 def test_a_signal_handler_uses_javascript_in_the_middle_of_a_loop() -> None:
     """It cannot wait for the end of the call: it is in it. Locking stays off until later."""
     seen = run("""

@@ -62,7 +62,9 @@ def test_fork_after_v8_has_started(run_python):
         if pid == 0:
             seen = []
             for use in (f, lambda: ctx.eval("1"), lambda: other.eval("1"),
-                        lambda: jsrt.Context().eval("1"), ctx.heap_statistics):
+                        lambda: jsrt.Context().eval("1"), ctx.heap_statistics,
+                        lambda: other.call("f", [len]), lambda: f(jsrt.proxy({})),
+                        lambda: f(iter([1]))):
                 try:
                     use()
                 except RuntimeError as error:
@@ -77,7 +79,37 @@ def test_fork_after_v8_has_started(run_python):
     """)
         )
     )
-    assert out == "child [True, True, True, True, True]\nexit 7 1 2\n"
+    assert out == f"child {[True] * 8}\nexit 7 1 2\n"
+
+
+def test_fork_while_another_thread_is_inside(run_python):
+    """Nobody in the child ends that call: what waits for it would wait for ever."""
+    out = clean(
+        run_python(
+            SLEEP
+            + script("""
+        import sys, warnings, jsrt
+        warnings.simplefilter("ignore", DeprecationWarning)
+        go = bytearray(1)
+        ctx = jsrt.Context(profile="bare", code="const wait = go => { while (!go[0]); }")
+        thread = threading.Thread(target=ctx.call, args=("wait", [go]))
+        thread.start()
+        time.sleep(0.2)
+        pid = os.fork()
+        if pid == 0:
+            for use in (lambda: jsrt.Context().eval("1"), lambda: jsrt.Context().call("f", [len])):
+                try:
+                    use()
+                except RuntimeError as error:
+                    print("forked" in str(error), flush=True)
+            os._exit(7)
+        go[0] = 1
+        thread.join()
+        print("exit", os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+    """)
+        )
+    )
+    assert out == "True\nTrue\nexit 7\n"
 
 
 def test_fork_before_v8_has_started(run_python):
@@ -244,6 +276,22 @@ for _ in range(2):
         assert "No such file" in line
         assert "install libnode" in line
     assert len(out.splitlines()) == 2
+
+
+def test_tools_are_the_first_use(run_python, tmp_path):
+    out = clean(
+        run_python(f"""
+import jsrt
+path = {str(tmp_path / "of.heapsnapshot")!r}
+try:
+    jsrt.Context(profile="bare").stop_cpu_profile(path)
+except RuntimeError as error:
+    print(error)
+jsrt.Context(profile="bare").heap_snapshot(path)
+print(open(path).read(12))
+""")
+    )
+    assert out.splitlines() == ["no CPU profile was started", '{"snapshot":']
 
 
 def test_the_start_says_nothing(run_python):
