@@ -5,8 +5,11 @@
     python tests/bench/http_scaling.py                       # build/bench-scaling.csv
     python tests/bench/http_scaling.py --plot docs/img       # and SVG (pip install casgi[bench])
     python tests/bench/http_scaling.py --from FILE --plot docs/img      # of an earlier run
+    python tests/bench/http_scaling.py --only workers                   # the other curves stay
 
-Workers: 1, 2 and 4 casgi on all cores, answering 13 bytes to 128 connections. Connections: 100,
+Workers: 1, 2 and 4 casgi, answering 13 bytes to 128 connections: all on the server's core with the
+load on the other, which shows what workers cost each other, and on all cores together with the
+load, where they also change places with it. Connections: 100,
 1,000 and 10,000, one worker; opening them is left out, as the difference of a long and a short
 load. Bodies: 10 bytes to 10 MB, sent (down) and received (up), one worker, 8 connections.
 Servers take turns, those not measured are stopped; figures are medians over the rounds.
@@ -23,7 +26,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from http_peers import POST, Case, Command, Server, servers, wrk
@@ -42,9 +45,13 @@ Row = tuple[str, str, int, float, float, float]
 
 
 class Everywhere(Server):
-    """A server on all cores, as its workers and the load share them in life."""
+    """A server on all cores, which its workers share with the load."""
 
     pin = ()
+
+
+PLACES: dict[str, type[Server]] = {"load elsewhere": Server, "load beside": Everywhere}
+CURVES = ("workers", "connections", "down", "up")
 
 
 def settled(server: Server) -> float:
@@ -125,8 +132,10 @@ class Runner:
         return (long[0] - short[0]) / (long[1] - short[1]) * 1e6
 
 
-def measure(commands: dict[str, Command], rounds: int, patience: float) -> list[Row]:
-    """All curves."""
+def measure(
+    commands: dict[str, Command], rounds: int, patience: float, wanted: Sequence[str] = CURVES
+) -> list[Row]:
+    """The curves that are wanted."""
     runner = Runner(rounds, patience)
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
 
@@ -138,36 +147,39 @@ def measure(commands: dict[str, Command], rounds: int, patience: float) -> list[
             server.signal(signal.SIGSTOP)
             return server
 
-        several = {n: start(Everywhere, "casgi", n) for n in WORKERS}
-        # All in the same rounds: their ratios are what counts.
-        samples: dict[int, list[float]] = {n: [] for n in several}
-        for _ in range(rounds * 2):
-            for n, server in several.items():
-                samples[n].append(runner.plain(server, "/13", 128))
-        for n, values in samples.items():
-            middle = statistics.median(values)
-            runner.rows.append(("workers", "casgi", n, middle, min(values), max(values)))
-            one = statistics.median(a / b for a, b in zip(values, samples[1], strict=True))
-            held = "" if n == 1 else f"  x {one:.3f} of one worker's, goal {GOAL}: "
-            held += "" if n == 1 else ("held" if round(one, 2) <= GOAL else "NOT HELD")
-            print(f"{'workers':12}{'casgi':10}{n:>12,}{middle:12.2f} µs{held}", flush=True)
-        for server in several.values():
-            server.stop(3)
+        for place, kind in PLACES.items() if "workers" in wanted else ():
+            several = {n: start(kind, "casgi", n) for n in WORKERS}
+            # All in the same rounds: their ratios are what counts.
+            samples: dict[int, list[float]] = {n: [] for n in several}
+            for _ in range(rounds * 2):
+                for n, server in several.items():
+                    samples[n].append(runner.plain(server, "/13", 128))
+            for n, values in samples.items():
+                middle = statistics.median(values)
+                runner.rows.append(("workers", place, n, middle, min(values), max(values)))
+                one = statistics.median(a / b for a, b in zip(values, samples[1], strict=True))
+                held = "" if n == 1 else f"  x {one:.3f} of one worker's"
+                if n > 1 and kind is Server:
+                    held += f", goal {GOAL}: {'held' if round(one, 2) <= GOAL else 'NOT HELD'}"
+                print(f"{'workers':12}{place:15}{n:>7,}{middle:12.2f} µs{held}", flush=True)
+            for server in several.values():
+                server.stop(3)
 
-        alone = {name: start(Server, name, 1) for name in commands}
-        for x in CONNECTIONS:
+        bodies = {"down", "up", "connections"} & {*wanted}
+        alone = {name: start(Server, name, 1) for name in commands} if bodies else {}
+        for x in CONNECTIONS if "connections" in wanted else ():
             runner.point(
                 "connections",
                 x,
                 {n: lambda s=s, x=x: runner.opened(s, x) for n, s in alone.items()},
             )
-        for x in SIZES:
+        for x in SIZES if "down" in wanted else ():
             runner.point(
                 "down",
                 x,
                 {n: lambda s=s, x=x: runner.plain(s, f"/{x}", 8) for n, s in alone.items()},
             )
-        for x in SIZES:
+        for x in SIZES if "up" in wanted else ():
             runner.point(
                 "up", x, {n: lambda s=s, x=x: runner.plain(s, "/", 8, x) for n, s in alone.items()}
             )
@@ -200,6 +212,7 @@ def plot(rows: list[Row], folder: Path) -> None:
     curve(left, "workers")
     left.set(title="workers", xlabel="workers", ylabel="CPU µs a request", xticks=WORKERS)
     left.set_ylim(bottom=0)
+    left.legend()
     curve(right, "connections")
     right.set(title="connections", xlabel="connections", xscale="log")
     right.set_ylim(bottom=0)
@@ -218,6 +231,17 @@ def plot(rows: list[Row], folder: Path) -> None:
     figure.savefig(folder / "bodies.svg", metadata={"Date": None})
 
 
+def earlier(path: Path) -> list[Row]:
+    """The figures of an earlier run."""
+    if not path.exists():
+        return []
+    with path.open() as file:
+        return [
+            (r[0], r[1], int(r[2]), float(r[3]), float(r[4]), float(r[5]))
+            for r in list(csv.reader(file))[1:]
+        ]
+
+
 def main() -> None:
     """Measures, or reads what was measured, and plots."""
     parser = argparse.ArgumentParser(
@@ -230,22 +254,21 @@ def main() -> None:
     add("--peers", type=Path, help="bin folder of the peers' virtualenv (default: tools/peers)")
     add("--csv", type=Path, default=ROOT / "build" / "bench-scaling.csv", help="where figures go")
     add("--from", type=Path, dest="source", help="figures of an earlier run, in place of measuring")
+    add("--only", default="", help=f"curves, of: {', '.join(CURVES)}; the file keeps the others")
     add("--plot", type=Path, metavar="FOLDER", help="where the plots go")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # end in good order, servers too
+    wanted = options.only.split(",") if options.only else CURVES
     if options.source is not None:
-        with options.source.open() as file:
-            rows: list[Row] = [
-                (r[0], r[1], int(r[2]), float(r[3]), float(r[4]), float(r[5]))
-                for r in list(csv.reader(file))[1:]
-            ]
+        rows = earlier(options.source)
     else:
         if options.peers is None:
             done = subprocess.run([ROOT / "tools" / "peers"], stdout=subprocess.PIPE, check=True)
             options.peers = Path(done.stdout.decode().strip())
         known = servers(options.peers)
         commands = {name: known[name] for name in options.servers.split(",")}
-        rows = measure(commands, options.rounds, options.patience)
+        rows = [row for row in earlier(options.csv) if row[0] not in wanted]
+        rows += measure(commands, options.rounds, options.patience, wanted)
         options.csv.parent.mkdir(parents=True, exist_ok=True)
         with options.csv.open("w", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
