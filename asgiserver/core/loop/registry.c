@@ -9,8 +9,8 @@
 #if PY_VERSION_HEX < 0x030E0000
 
 /* What the functions have as their self: a tuple each. */
-enum { REMOVE_DATA, REMOVE_PENDING, REMOVE_ITERATING, REMOVE_SIZE };
-enum { ADD_DATA, ADD_PENDING, ADD_COMMIT, ADD_CALLBACK, ADD_SIZE };
+enum { REMOVE_DATA, REMOVE_PENDING, REMOVE_ITERATING };
+enum { ADD_DATA, ADD_PENDING, ADD_COMMIT, ADD_CALLBACK };
 
 /* The callback of a reference whose task is gone. While somebody iterates, the set may not change. */
 static PyObject *
@@ -73,20 +73,12 @@ find_set(void)
     return set;
 }
 
-/* The function that has a tuple of these, which it steals, as its self. Returns: new, or NULL. */
+/* The function with this self, which it steals. Returns: new, or NULL, as where self is. */
 static PyObject *
-function(PyMethodDef *def, PyObject **items, Py_ssize_t count)
+function(PyMethodDef *def, PyObject *self)
 {
-    PyObject *self = PyTuple_New(count), *made = NULL;
+    PyObject *made = self != NULL ? PyCFunction_New(def, self) : NULL;
 
-    for (Py_ssize_t i = 0; i < count; i++) {
-        if (self != NULL)
-            PyTuple_SET_ITEM(self, i, items[i]);
-        else
-            Py_XDECREF(items[i]);
-    }
-    if (self != NULL)
-        made = PyCFunction_New(def, self);
     Py_XDECREF(self);
     return made;
 }
@@ -97,8 +89,8 @@ replace(PyObject *set, PyObject *fields)
     PyObject *data = PyDict_GetItemString(fields, "data");
     PyObject *pending = PyDict_GetItemString(fields, "_pending_removals");
     PyObject *iterating = PyDict_GetItemString(fields, "_iterating");
-    PyObject *commit, *callback, *made;
-    int code;
+    PyObject *commit, *callback, *made = NULL;
+    int code = -1;
 
     if (PyDict_GetItemString(fields, "add") != NULL)
         return 0; /* somebody has been here */
@@ -106,24 +98,16 @@ replace(PyObject *set, PyObject *fields)
         || iterating == NULL || !PySet_CheckExact(iterating))
         return 0;
     commit = PyObject_GetAttrString(set, "_commit_removals");
-    if (commit == NULL)
-        return -1;
-    callback = function(
-        &on_gone_def,
-        (PyObject *[REMOVE_SIZE]){Py_NewRef(data), Py_NewRef(pending), Py_NewRef(iterating)},
-        REMOVE_SIZE);
-    if (callback == NULL) {
-        Py_DECREF(commit);
-        return -1;
-    }
-    made = function(&add_def,
-                    (PyObject *[ADD_SIZE]){Py_NewRef(data), Py_NewRef(pending), commit, callback},
-                    ADD_SIZE);
-    if (made == NULL)
-        return -1;
-    code = PyDict_SetItemString(fields, "add", made);
-    Py_DECREF(made);
-    return code < 0 ? -1 : 1;
+    callback =
+        commit != NULL ? function(&on_gone_def, PyTuple_Pack(3, data, pending, iterating)) : NULL;
+    if (callback != NULL)
+        made = function(&add_def, PyTuple_Pack(4, data, pending, commit, callback));
+    if (made != NULL && PyDict_SetItemString(fields, "add", made) == 0)
+        code = 1;
+    Py_XDECREF(made);
+    Py_XDECREF(callback);
+    Py_XDECREF(commit);
+    return code;
 }
 
 int
