@@ -47,15 +47,6 @@ def find_jsrt(config: Config, load: bool = False) -> Any:
     return jsrt
 
 
-def preload(config: Config) -> None:
-    """In the supervisor: what it has loaded before it forks its workers share.
-
-    Raises:
-        StartupError: as `find_jsrt`.
-    """
-    find_jsrt(config, load=True)
-
-
 def make_context(config: Config) -> Any:
     """The context of this thread's loop, the --js files compiled in it; None without JavaScript.
 

@@ -180,7 +180,7 @@ class Supervisor:
         try:
             for path in self.config.js:
                 js.read_source(path)
-            js.preload(self.config)
+            js.find_jsrt(self.config, load=True)
             if self.config.tls is not None:
                 # Each worker reads them again when it starts: SIGHUP brings new ones in.
                 tls.make_context(self.config.tls)
