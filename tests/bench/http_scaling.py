@@ -165,8 +165,8 @@ def measure(
             for server in several.values():
                 server.stop(3)
 
-        bodies = {"down", "up", "connections"} & {*wanted}
-        alone = {name: start(Server, name, 1) for name in commands} if bodies else {}
+        others = {*wanted} - {"workers"}
+        alone = {name: start(Server, name, 1) for name in commands} if others else {}
         for x in CONNECTIONS if "connections" in wanted else ():
             runner.point(
                 "connections",
@@ -233,8 +233,6 @@ def plot(rows: list[Row], folder: Path) -> None:
 
 def earlier(path: Path) -> list[Row]:
     """The figures of an earlier run."""
-    if not path.exists():
-        return []
     with path.open() as file:
         return [
             (r[0], r[1], int(r[2]), float(r[3]), float(r[4]), float(r[5]))
@@ -267,7 +265,8 @@ def main() -> None:
             options.peers = Path(done.stdout.decode().strip())
         known = servers(options.peers)
         commands = {name: known[name] for name in options.servers.split(",")}
-        rows = [row for row in earlier(options.csv) if row[0] not in wanted]
+        kept = earlier(options.csv) if options.csv.exists() else []
+        rows = [row for row in kept if row[0] not in wanted]
         rows += measure(commands, options.rounds, options.patience, wanted)
         options.csv.parent.mkdir(parents=True, exist_ok=True)
         with options.csv.open("w", newline="") as file:
