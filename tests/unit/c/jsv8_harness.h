@@ -71,7 +71,7 @@ void expect_stopped(jsv8_isolate_t *isolate, const char *source);
 double now_ms(void);
 
 /* ---- processes of their own (test_jsv8_isolates.c): their exit codes, run by test_jsv8.c ---- */
-/* The very first use of locking in a process, from inside a running call. */
+/* Locking is refused inside of a running call, and goes on after it. */
 int lock_inside_process(void);
 /* An isolate used without locking on one thread, then by another, then by the first again (used),
  * and one that another thread frees. */

@@ -122,7 +122,7 @@ static void
 lock_in_interrupt(jsv8_isolate_t *isolate, void *user)
 {
     (void)isolate;
-    *(int *)user = jsv8_locking_on() ? -1 : 1;
+    *(int *)user = jsv8_locking_on() == 0;
 }
 
 static void *
@@ -159,7 +159,7 @@ lock_inside_process(void)
     if (refused != 1 || jsv8_locking_is_on()) {
         return 12;
     }
-    if (!jsv8_locking_on() || !jsv8_locking_is_on()) {
+    if (jsv8_locking_on() != 1 || !jsv8_locking_is_on()) {
         return 13;
     }
     pthread_create(&thread, NULL, second_thread, isolate);
