@@ -7,8 +7,8 @@ Each program is a process of its own: locking is never turned off again.
 from __future__ import annotations
 
 import subprocess
-import sys
 import textwrap
+from collections.abc import Callable
 
 import pytest
 
@@ -34,15 +34,16 @@ ctx = jsrt.Context(profile="bare")
 """
 
 
-def run(program: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-X", "dev", "-c", HEAD + textwrap.dedent(program)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+@pytest.fixture
+def run(run_python: Callable[..., subprocess.CompletedProcess[str]]) -> Callable[[str], str]:
+    """Runs a program behind HEAD and gives its output."""
+
+    def run(program: str) -> str:
+        done = run_python(HEAD + textwrap.dedent(program), timeout=60)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
 
 
 #: What JavaScript does once Python is back, and what the caller sees.
@@ -77,7 +78,7 @@ MEANWHILE = {
 
 @pytest.mark.parametrize("beside", ["", "idle_thread()"], ids=["alone", "beside-a-thread"])
 @pytest.mark.parametrize("meanwhile", MEANWHILE)
-def test_python_in_between(meanwhile: str, beside: str) -> None:
+def test_python_in_between(run: Callable[[str], str], meanwhile: str, beside: str) -> None:
     for name, (code, expected) in AFTERWARDS.items():
         seen = run(f"""
             def f():
@@ -109,7 +110,7 @@ def test_python_in_between(meanwhile: str, beside: str) -> None:
         "ctx.eval('o => { globalThis.f = () => o.next().value }')(iterator())",
     ],
 )
-def test_python_comes_in_late(way: str) -> None:
+def test_python_comes_in_late(run: Callable[[str], str], way: str) -> None:
     """The context has been used, and is entered still, when JavaScript gets its first callable."""
     seen = run(f"""
         def f():
@@ -137,7 +138,7 @@ def test_python_comes_in_late(way: str) -> None:
     assert seen.splitlines() == ["late"] * 3
 
 
-def test_a_second_thread_waits_for_a_long_call() -> None:
+def test_a_second_thread_waits_for_a_long_call(run: Callable[[str], str]) -> None:
     seen = run("""
         times = {}
         started = threading.Event()
@@ -162,7 +163,7 @@ def test_a_second_thread_waits_for_a_long_call() -> None:
     assert seen.splitlines() == ["late", "['other']"]
 
 
-def test_a_second_thread_does_not_wait_for_a_timer() -> None:
+def test_a_second_thread_does_not_wait_for_a_timer(run: Callable[[str], str]) -> None:
     """The call ends only when the other thread has been through: they share a buffer."""
     seen = run("""
         ctx = jsrt.Context(profile="web", timeout=40)
@@ -187,7 +188,7 @@ def test_a_second_thread_does_not_wait_for_a_timer() -> None:
     assert seen.splitlines() == ["late"]
 
 
-def test_a_second_thread_gets_in_between_two_contexts() -> None:
+def test_a_second_thread_gets_in_between_two_contexts(run: Callable[[str], str]) -> None:
     """The first one's thread goes from one call to the next: each time the other one is busy."""
     seen = run("""
         other_ctx = jsrt.Context(profile="bare", timeout=20)
@@ -211,7 +212,7 @@ def test_a_second_thread_gets_in_between_two_contexts() -> None:
     assert seen.splitlines() == ["[1] True"]
 
 
-def test_an_engine_for_threads_keeps_nobody_waiting() -> None:
+def test_an_engine_for_threads_keeps_nobody_waiting(run: Callable[[str], str]) -> None:
     """Its second isolate is free while the first is busy: until thread 2 has said so."""
     seen = run("""
         engine = jsrt.JSEngine("const add = (a, b) => a + b; function wait(go) { while (!go[0]); }",
@@ -231,7 +232,7 @@ def test_an_engine_for_threads_keeps_nobody_waiting() -> None:
     assert seen.splitlines() == ["3", "False"]
 
 
-def test_closing_runs_python_outside_of_the_isolate() -> None:
+def test_closing_runs_python_outside_of_the_isolate(run: Callable[[str], str]) -> None:
     """What a promise's end calls may let another thread run, whose first use of V8 that is."""
     seen = run("""
         import asyncio
@@ -278,7 +279,7 @@ def test_closing_runs_python_outside_of_the_isolate() -> None:
     assert seen.splitlines() == ["closed", "7", "2"]
 
 
-def test_what_a_signal_handler_has_exposed_is_called_later() -> None:
+def test_what_a_signal_handler_has_exposed_is_called_later(run: Callable[[str], str]) -> None:
     """Locking could not go on in the handler, amid a call: it does at the end of the call."""
     seen = run("""
         import signal
@@ -299,7 +300,9 @@ def test_what_a_signal_handler_has_exposed_is_called_later() -> None:
     assert seen == "False\n"
 
 
-def test_a_signal_handler_uses_javascript_in_the_middle_of_a_loop() -> None:
+def test_a_signal_handler_uses_javascript_in_the_middle_of_a_loop(
+    run: Callable[[str], str],
+) -> None:
     """It cannot wait for the end of the call: it is in it. Locking stays off until later."""
     seen = run("""
         import signal
